@@ -1,0 +1,171 @@
+"""What the floors above may ask of the outside: Host, FactHub, Driver, Store, Recorder, Clock.
+
+The engine knows these Protocols only; `adapters/` implements them for Linux, `testing/` in memory.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from reconciler.asks import Ask, Facts, Failed, NotYet
+from reconciler.model import Goal, Observed, Outcome, Owner
+from reconciler.operations import Operation
+
+T = TypeVar("T")
+Spec = Mapping[str, Any]
+
+
+class Driver(Protocol):
+    """One module of `resources/`. Pure: facts in, operations out; see CONTRIBUTING."""
+
+    KIND: str
+
+    def asks(self, spec: Spec) -> tuple[Ask[Any], ...]:
+        """Everything `observe` may read."""
+        ...
+
+    def observe(self, spec: Spec, facts: Facts) -> Observed:
+        """State off the facts. May raise Unanswered; the caller makes it `unknown`."""
+        ...
+
+    def operations(self, spec: Spec, seen: Observed, goal: Goal) -> tuple[Operation, ...]:
+        """What closes the gap; empty exactly when `settled(goal, seen)`. Never creates or destroys."""
+        ...
+
+
+class Creates(Driver, Protocol):
+    """A driver of something that is provisioned: the only functions that may touch data."""
+
+    def create(self, spec: Spec, seen: Observed) -> tuple[Operation, ...]: ...
+
+    def destroy(self, spec: Spec, seen: Observed) -> tuple[Operation, ...]: ...
+
+
+class Preflights(Driver, Protocol):
+    def preflight(self, spec: Spec, seen: Observed) -> tuple[Operation, ...]:
+        """Checks that must all pass before anything of a down instance is touched."""
+        ...
+
+
+class Excludes(Driver, Protocol):
+    def exclusive(self, spec: Spec) -> tuple[str, ...]:
+        """Things only one service may name ("address 192.0.2.10", "mount point /data")."""
+        ...
+
+
+class Host(Protocol):
+    """The one door to this machine."""
+
+    async def perform(self, operation: Operation, owner: Owner) -> Outcome:
+        """Do it, within `operation.timeout`. A failure is an Outcome, never an exception.
+
+        Cancelled, it stops an interruptible operation and what it started before it returns.
+        """
+        ...
+
+
+class FactHub(Protocol):
+    """Answers of all sources, shared by all services, kept fresh by events and periodic looks."""
+
+    def known(self, owner: Owner, ask: Ask[T]) -> T | Failed | NotYet:
+        """What is known now, without waiting."""
+        ...
+
+    async def answer(self, owner: Owner, asks: Iterable[Ask[Any]]) -> None:
+        """Return once each of them is answered (value or Failed) within its own time limit."""
+        ...
+
+    def follow(self, owner: Owner, asks: Sequence[Ask[Any]]) -> None:
+        """From now on a change in the answer to any of these puts `owner.service` in the queue.
+
+        Replaces what the owner followed before; with () it follows nothing and is forgotten.
+        """
+        ...
+
+    def touched(self, owner: Owner, touches: Iterable[str]) -> None:
+        """An operation of the owner touched these: the next `answer` looks anew."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    value: str
+    revision: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    revision: int
+    entries: Mapping[str, Entry]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key as of a revision; value None when it was deleted."""
+
+    key: str
+    value: str | None
+    revision: int
+
+
+class Store(Protocol):
+    """A small linearizable key-value store. Every call is bounded in time and may raise MayHeal."""
+
+    async def read(self, prefix: str) -> Snapshot: ...
+
+    async def commit(
+        self,
+        compare: Mapping[str, int],
+        puts: Mapping[str, str],
+        deletes: Collection[str] = (),
+    ) -> int | None:
+        """All or nothing: the new revision, or None when a compared revision differs (0: absent)."""
+        ...
+
+    def watch(self, revision: int) -> AsyncIterator[Change]:
+        """Every change after `revision`, in order. Ends by raising MayHeal: read anew then."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Journal(Protocol):
+    """Events for people, kept by days and size."""
+
+    def add(self, event: "Event") -> None: ...
+
+    def since(self, seconds_ago: float, service: str = "", limit: int = 1000) -> Sequence["Event"]: ...
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened. `at` is wall-clock time, for people only."""
+
+    at: float
+    kind: str  # bounded set: operation, state, wish, document, condition, daemon, …
+    service: str = ""
+    rid: str = ""
+    reason: str = ""
+    text: str = ""
+    ok: bool = True
+    seconds: float = 0.0
+    output: str = ""
+    number: int = 0  # given by the journal, ascending
+
+
+class Recorder(Protocol):
+    """What happened, told once: events, logs and counters are made of it."""
+
+    def record(self, event: Event) -> None: ...
+
+
+class Clock(Protocol):
+    """Time that is not the loop's."""
+
+    def wall(self) -> float: ...
+
+    def boottime(self) -> float: ...
+
+
+Notify = Callable[[str], None]
+"""Puts a service's key in the queue: all that an event may do."""

@@ -1,0 +1,283 @@
+"""The words of Standfast as frozen values: states, goals, resources, services, steps, plans."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from reconciler.operations import Operation
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+GROUPS = ("ip", "volume", "disk", "fs", "share", "container", "app", "sync", "task")
+"""Resource groups in the order of a start; a stop takes them reversed."""
+
+
+class State(StrEnum):
+    """What a resource, an instance or a service looks like.
+
+    UNKNOWN is not DOWN: a source that failed has not said anything. ELSEWHERE means that a mark
+    on the thing itself (tag, system id, reservation) names another holder.
+    """
+
+    UP = "up"
+    DOWN = "down"
+    WARN = "warn"
+    NA = "n/a"
+    UNKNOWN = "unknown"
+    ELSEWHERE = "elsewhere"
+    STANDBY_UP = "stdby up"
+    STANDBY_DOWN = "stdby down"
+
+
+class Goal(StrEnum):
+    """What a driver is asked for. A service's goal is turned into one of these per resource."""
+
+    UP = "up"
+    STANDBY = "standby"
+    DOWN = "down"
+    NONE = "none"
+
+
+class ServiceGoal(StrEnum):
+    """What this node does with a service.
+
+    DOWN leaves standby resources up; ABSENT takes them down too; UNTOUCHED only looks.
+    """
+
+    UP = "up"
+    STANDBY = "standby"
+    DOWN = "down"
+    ABSENT = "absent"
+    UNTOUCHED = "untouched"
+
+
+class Level(StrEnum):
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line below a resource in the status tree."""
+
+    level: Level
+    text: str
+
+
+def info(text: str) -> Note:
+    return Note(Level.INFO, text)
+
+
+def warning(text: str) -> Note:
+    return Note(Level.WARN, text)
+
+
+def error(text: str) -> Note:
+    return Note(Level.ERROR, text)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One resource's state, read off the facts.
+
+    provisioned  True or False where it can be seen, None where there is nothing to provision or
+                 it cannot be told from here.
+    blocked      why no step towards up can succeed until the world changes (device missing, a
+                 foreign mount in the way): reported and waited for, not tried.
+    exposes      what references may read while it is up: {"exposed_devs": ("/dev/loop0",)}.
+    identity     names this very instance (mount id, device number, pid and start time): what
+                 stands on it was started on an earlier one when it changes.
+    data         the driver's own, carried from `observe` to `operations`; may be empty.
+    again_in     seconds after which a new look is worthwhile without any event.
+    """
+
+    state: State
+    label: str = ""
+    notes: tuple[Note, ...] = ()
+    provisioned: bool | None = None
+    blocked: str = ""
+    holder: str = ""
+    exposes: Mapping[str, tuple[str, ...]] = NOTHING
+    identity: str = ""
+    data: Mapping[str, Any] = NOTHING
+    again_in: float | None = None
+
+
+def unknown(why: str, label: str = "") -> Observed:
+    """Could not look: nothing is started, created or destroyed on a guess."""
+    return Observed(State.UNKNOWN, label=label, notes=(warning(why),))
+
+
+def settled(goal: Goal, seen: Observed) -> bool:
+    """True when nothing is left to do for this goal. Drivers' `operations` is empty exactly then."""
+    match goal:
+        case Goal.UP | Goal.STANDBY:
+            return seen.state in (State.UP, State.NA)
+        case Goal.DOWN:
+            return seen.state in (State.DOWN, State.NA, State.ELSEWHERE)
+        case Goal.NONE:
+            return True
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose operation or question it is. `service` is a key (`namespace/name`)."""
+
+    service: str
+    rid: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.service}:{self.rid}" if self.rid else self.service
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A user's command around an action. A blocking one that fails ends the job."""
+
+    when: str  # "pre" or "post"
+    action: str  # start, stop, provision, unprovision
+    command: str
+    blocking: bool = False
+
+
+@dataclass(frozen=True)
+class Common:
+    """The keywords every resource has (design §5). Times in seconds."""
+
+    optional: bool = False
+    disable: bool = False
+    monitor: bool = False
+    restart: int = 3
+    restart_delay: float = 0.5
+    standby: bool = False
+    shared: bool = False
+    subset: str = ""
+    parallel: bool = False  # of its subset
+    tags: frozenset[str] = frozenset()
+    after: tuple[str, ...] = ()
+    provision: bool = True
+    unprovision: bool = True
+    timeouts: Mapping[str, float] = NOTHING  # start, stop, provision, unprovision, …
+    triggers: tuple[Trigger, ...] = ()
+    requires: Mapping[str, tuple[tuple[str, frozenset[State]], ...]] = NOTHING
+    on_change: str = "restart"  # or ignore: what it stands on was replaced
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One part of a service.
+
+    spec  the driver's keywords, scoped, dereferenced and with defaults; strings may still hold
+          run-time references (`{disk#1.exposed_devs[0]}`), bound before a driver sees them.
+    refs  rids that its keywords refer to.
+    """
+
+    rid: str
+    kind: str
+    spec: Mapping[str, Any]
+    common: Common = Common()
+    refs: frozenset[str] = frozenset()
+    line: int = 0
+
+    @property
+    def group(self) -> str:
+        return self.rid.partition("#")[0]
+
+
+@dataclass(frozen=True)
+class Flex:
+    min: int = 1
+    max: int = 0  # 0: as many as there are nodes
+    target: int = 1
+
+
+@dataclass(frozen=True)
+class Service:
+    """A document as wanted, resolved for this node."""
+
+    name: str
+    namespace: str = "root"
+    labels: Mapping[str, str] = NOTHING
+    app: str = "default"
+    env: str = "TST"
+    nodes: tuple[str, ...] = ()  # node names, in placement order
+    topology: str = "failover"
+    flex: Flex = Flex()
+    orchestrate: str = "ha"
+    placement: str = "nodes order"
+    failback: str = "never"
+    state: str = "started"
+    on_delete: str = "stop"
+    monitor_action: str = "switch"
+    priority: int = 50
+    rollback: bool = True
+    disable: bool = False
+    requires_safety: str = ""  # "" : derived from its resources
+    relations: Mapping[str, tuple[str, ...]] = NOTHING  # parents, children, affinities
+    resources: tuple[Resource, ...] = ()
+    source: str = ""  # path of the file
+    line: int = 0  # of `state:` in it, for "git says stopped (file:line)"
+    generation: str = ""  # hash of its content
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    def resource(self, rid: str) -> Resource | None:
+        return next((r for r in self.resources if r.rid == rid), None)
+
+
+class Act(StrEnum):
+    """What kind of step it is: only CREATE and DESTROY may touch data."""
+
+    PREFLIGHT = "preflight"
+    CREATE = "provision"
+    START = "start"
+    STOP = "stop"
+    DESTROY = "unprovision"
+
+
+@dataclass(frozen=True)
+class Step:
+    """The operations of one resource that are ready now, as one job, and why."""
+
+    rid: str
+    act: Act
+    why: str
+    operations: tuple[Operation, ...]
+    goal: Goal = Goal.NONE
+    timeout: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    rid: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now, what would follow if each step ends as expected, and what waits for what."""
+
+    now: tuple[Step, ...] = ()
+    then: tuple[Step, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.now)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one operation ended. `output` is what it printed, at most 64 KiB, both streams."""
+
+    ok: bool
+    seconds: float = 0.0
+    error: str = ""
+    output: str = ""
+    code: int | None = None
+    conflict: bool = False  # a probe was answered by somebody else
+    values: Mapping[str, str] = field(default_factory=dict)

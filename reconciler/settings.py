@@ -1,0 +1,39 @@
+"""A node's settings as a value; read from node.yaml and the command line, defaults for one host."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Times in seconds. Every path can be moved, so that many nodes live on one machine."""
+
+    node: str
+    services: Path = Path("/etc/standfast/services")
+    state: Path = Path("/var/lib/standfast")
+    run: Path = Path("/run/standfast")
+    env: str = "TST"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    cluster_nodes: tuple[str, ...] = ()
+
+    look_every: float = 30.0  # periodic look, jittered by a tenth
+    events: bool = True  # False: the periodic look alone, for tests and odd kernels
+    directory_every: float = 30.0
+    debounce: float = 0.05
+    removal_after: float = 0.2  # never believe a removal sooner
+
+    max_jobs: int = 32  # jobs at once on this node
+    max_checks: int = 10  # users' checks at once on this node
+    stable_after: float = 60.0  # a resource up that long has its budget back
+    retry_max: float = 300.0  # ceiling of every backoff
+
+    roles: Mapping[str, str] = field(default_factory=dict)  # unix group → operator or viewer
+    metrics_listen: str = "127.0.0.1:9833"  # "" : no listener
+    events_days: float = 30.0
+    events_mb: float = 64.0
+    log_format: str = "text"  # or json
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "standfast.sock"
