@@ -8,7 +8,13 @@ from typing import Any
 
 from reconciler.operations import Operation
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+def nothing() -> Mapping[str, Any]:
+    """The empty mapping, as a default of frozen fields."""
+    return _NOTHING
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 GROUPS = ("ip", "volume", "disk", "fs", "share", "container", "app", "sync", "task")
 """Resource groups in the order of a start; a stop takes them reversed."""
@@ -100,9 +106,9 @@ class Observed:
     provisioned: bool | None = None
     blocked: str = ""
     holder: str = ""
-    exposes: Mapping[str, tuple[str, ...]] = NOTHING
+    exposes: Mapping[str, tuple[str, ...]] = field(default_factory=nothing)
     identity: str = ""
-    data: Mapping[str, Any] = NOTHING
+    data: Mapping[str, Any] = field(default_factory=nothing)
     again_in: float | None = None
 
 
@@ -160,9 +166,9 @@ class Common:
     after: tuple[str, ...] = ()
     provision: bool = True
     unprovision: bool = True
-    timeouts: Mapping[str, float] = NOTHING  # start, stop, provision, unprovision, …
+    timeouts: Mapping[str, float] = field(default_factory=nothing)  # start, stop, provision, unprovision, …
     triggers: tuple[Trigger, ...] = ()
-    requires: Mapping[str, tuple[tuple[str, frozenset[State]], ...]] = NOTHING
+    requires: Mapping[str, tuple[tuple[str, frozenset[State]], ...]] = field(default_factory=nothing)
     on_change: str = "restart"  # or ignore: what it stands on was replaced
 
 
@@ -200,7 +206,7 @@ class Service:
 
     name: str
     namespace: str = "root"
-    labels: Mapping[str, str] = NOTHING
+    labels: Mapping[str, str] = field(default_factory=nothing)
     app: str = "default"
     env: str = "TST"
     nodes: tuple[str, ...] = ()  # node names, in placement order
@@ -216,7 +222,9 @@ class Service:
     rollback: bool = True
     disable: bool = False
     requires_safety: str = ""  # "" : derived from its resources
-    relations: Mapping[str, tuple[str, ...]] = NOTHING  # parents, children, affinities
+    relations: Mapping[str, tuple[str, ...]] = field(
+        default_factory=nothing
+    )  # parents, children, affinities
     resources: tuple[Resource, ...] = ()
     source: str = ""  # path of the file
     line: int = 0  # of `state:` in it, for "git says stopped (file:line)"
@@ -280,4 +288,4 @@ class Outcome:
     output: str = ""
     code: int | None = None
     conflict: bool = False  # a probe was answered by somebody else
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=nothing)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.asks import Ask
-from reconciler.model import NOTHING, State
+from reconciler.model import State, nothing
 
 
 @dataclass(frozen=True)
@@ -31,4 +31,4 @@ class Case:
     blocked: str | None = None  # part of it; "" demands that it is not
     provisioned: bool | None = None
     holder: str | None = None
-    exposes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NOTHING)
+    exposes: Mapping[str, tuple[str, ...]] = field(default_factory=nothing)

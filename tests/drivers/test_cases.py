@@ -1,5 +1,6 @@
 """Every driver against its own table, and all of them against the rules that hold for each."""
 
+import contextlib
 import importlib
 import pkgutil
 from types import ModuleType
@@ -41,9 +42,7 @@ def printed(operations) -> list[str]:
 
 @pytest.mark.parametrize("kind", sorted(DRIVERS))
 def test_has_a_table(kind):
-    assert kind in TABLES, (
-        f"driver {kind} has no cases: write tests/drivers/test_{kind.replace('.', '_')}.py"
-    )
+    assert kind in TABLES, f"driver {kind} has no cases in tests/drivers/"
 
 
 @pytest.mark.parametrize(("kind", "case"), ALL)
@@ -58,7 +57,8 @@ def test_case(kind, case):
         assert all(any(part in text for text in texts) for part in case.notes), texts
         assert case.notes or not texts
     if case.blocked is not None:
-        assert case.blocked in seen.blocked and bool(case.blocked) == bool(seen.blocked)
+        assert case.blocked in seen.blocked
+        assert bool(case.blocked) == bool(seen.blocked)
     if case.provisioned is not None:
         assert seen.provisioned is case.provisioned
     if case.holder is not None:
@@ -83,10 +83,8 @@ def test_reads_only_what_it_asks(kind, case):
         read.append(ask)
         return case.answers[ask]
 
-    try:
+    with contextlib.suppress(Unanswered):
         driver.observe(case.spec, Facts(lookup))
-    except Unanswered:
-        pass
     assert set(read) <= set(driver.asks(case.spec))
 
 
