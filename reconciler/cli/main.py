@@ -104,9 +104,7 @@ def _dispatch(words: list[str]) -> int:
 def overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {_help(_module(name), name)}" for name in COMMANDS]
-    return "\n".join(
-        ["usage: standfast COMMAND [ARGUMENTS]", "", "commands:", *lines, "", EPILOG]
-    )
+    return "\n".join(["usage: standfast COMMAND [ARGUMENTS]", "", "commands:", *lines, "", EPILOG])
 
 
 def _module(name: str) -> Any:
