@@ -1,0 +1,122 @@
+"""What operators asked for, as values that are kept in the store, and how they are read and written."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+STANDING = ("start", "stop")
+"""Verbs that hold until the other one or `clear`; all others end when fulfilled or expired."""
+
+VERBS = (
+    "start",
+    "stop",
+    "restart",
+    "freeze",
+    "thaw",
+    "provision",
+    "unprovision",
+    "purge",
+    "clear",
+    "abort",
+)
+
+DEADLINE = 300.0
+"""Seconds a one-off wish lives by default."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One thing an operator asked for. Instants are wall-clock seconds: a person's time.
+
+    until  a standing wish ends then by itself (`--for`), 0: never. A one-off wish expires then.
+    phase  of a restart: "down", then "up".
+    """
+
+    verb: str
+    who: str
+    at: float
+    id: str = ""
+    reason: str = ""
+    until: float = 0.0
+    rids: tuple[str, ...] = ()
+    upto: str = ""
+    downto: str = ""
+    force: bool = False
+    local: bool = False
+    phase: str = ""
+
+    def over(self, now: float) -> bool:
+        return bool(self.until) and now >= self.until
+
+    def __str__(self) -> str:
+        part = "".join(f" --rid {rid}" for rid in self.rids)
+        part += f" --upto {self.upto}" if self.upto else ""
+        part += f" --downto {self.downto}" if self.downto else ""
+        return f"asked by {self.who}: {self.verb}{part}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True)
+class Frozen:
+    who: str
+    at: float
+    reason: str = ""
+    until: float = 0.0
+    scope: str = "service"
+
+    def over(self, now: float) -> bool:
+        return bool(self.until) and now >= self.until
+
+    def __str__(self) -> str:
+        what = "" if self.scope == "service" else f"{self.scope} "
+        return f"{what}frozen by {self.who}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All that operators asked of one service. `stopped`: rids stopped on purpose (flag X)."""
+
+    standing: Wish | None = None
+    wish: Wish | None = None
+    frozen: Frozen | None = None
+    stopped: frozenset[str] = field(default_factory=frozenset)
+
+    def current(self, now: float) -> "Asked":
+        """Without what has run out."""
+        return replace(
+            self,
+            standing=None if self.standing and self.standing.over(now) else self.standing,
+            wish=None if self.wish and self.wish.over(now) else self.wish,
+            frozen=None if self.frozen and self.frozen.over(now) else self.frozen,
+        )
+
+    def next_end(self, now: float) -> float | None:
+        """Seconds until something runs out."""
+        ends = [w.until for w in (self.standing, self.wish, self.frozen) if w and w.until > now]
+        return min(ends) - now if ends else None
+
+
+NOBODY = Asked()
+
+
+def written(asked: Asked) -> dict[str, Any]:
+    """As JSON for the store."""
+    return {
+        "standing": asdict(asked.standing) if asked.standing else None,
+        "wish": asdict(asked.wish) if asked.wish else None,
+        "frozen": asdict(asked.frozen) if asked.frozen else None,
+        "stopped": sorted(asked.stopped),
+    }
+
+
+def read(stored: Mapping[str, Any]) -> Asked:
+    """The reverse of `written`."""
+    return Asked(
+        _wish(stored.get("standing")),
+        _wish(stored.get("wish")),
+        Frozen(**stored["frozen"]) if stored.get("frozen") else None,
+        frozenset(stored.get("stopped", ())),
+    )
+
+
+def _wish(stored: Mapping[str, Any] | None) -> Wish | None:
+    return Wish(**{**stored, "rids": tuple(stored["rids"])}) if stored else None

@@ -1,0 +1,122 @@
+"""Resources of a service → who waits for whom on the way up (a stop takes it reversed).
+
+Three sources of edges, the stronger winning over the weaker: what a document says (references,
+`after`), what the kernel demands (a mount below another), and the order of the groups.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.model import GROUPS, Resource
+
+SERIAL = ("container", "app")
+"""Groups whose members start one after another, unless their subset is parallel."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """needs: what must be in place before a start. stands_on: the part of it a document names.
+
+    `rids` lists all resources so that each comes after what it needs.
+    """
+
+    rids: tuple[str, ...]
+    needs: Mapping[str, frozenset[str]]
+    stands_on: Mapping[str, frozenset[str]]
+    needed_by: Mapping[str, frozenset[str]]
+
+
+def natural(rid: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key in which `app#2` comes before `app#10`."""
+    parts = re.findall(r"\d+|\D+", rid)
+    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts)
+
+
+def order(resources: Sequence[Resource]) -> Order:
+    """The edges of one service. Documents were checked: references make no cycle."""
+    by_rid = {r.rid: r for r in resources}
+    explicit = _explicit(resources, by_rid)
+    below = _closure(explicit)
+    rank = {rid: max([_rank(rid), *(_rank(other) for other in below[rid])]) for rid in by_rid}
+    solid = {rid for rid, r in by_rid.items() if not r.common.optional and not r.common.disable}
+    needs = {
+        rid: explicit[rid] | {o for o in solid if rank[o] < rank[rid] and rid not in below[o]}
+        for rid in by_rid
+    }
+    for group in SERIAL:
+        _chain([r for r in resources if r.group == group], below, solid, needs)
+    rids = tuple(_sorted(by_rid, needs))
+    needed_by: dict[str, set[str]] = {rid: set() for rid in by_rid}
+    for rid, others in needs.items():
+        for other in others:
+            needed_by[other].add(rid)
+    return Order(
+        rids,
+        {rid: frozenset(others) for rid, others in needs.items()},
+        {rid: frozenset(others) for rid, others in below.items()},
+        {rid: frozenset(others) for rid, others in needed_by.items()},
+    )
+
+
+def _rank(rid: str) -> int:
+    group = rid.partition("#")[0]
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS)
+
+
+def _explicit(resources: Sequence[Resource], by_rid: Mapping[str, Resource]) -> dict[str, set[str]]:
+    edges = {
+        r.rid: {o for o in (*r.refs, *r.common.after) if o in by_rid and o != r.rid} for r in resources
+    }
+    mounts = [(r.rid, str(r.spec["mnt"]).rstrip("/")) for r in resources if r.spec.get("mnt")]
+    for rid, inner in mounts:
+        for other, outer in mounts:
+            # A mount point inside another one would be hidden by it, were it mounted first.
+            if inner != outer and inner.startswith(outer + "/") and rid not in edges[other]:
+                edges[rid].add(other)
+    return edges
+
+
+def _closure(edges: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    """All that can be reached from each."""
+    reached: dict[str, set[str]] = {}
+    for start in edges:
+        seen: set[str] = set()
+        todo = list(edges[start])
+        while todo:
+            if (rid := todo.pop()) not in seen:
+                seen.add(rid)
+                todo.extend(edges[rid])
+        reached[start] = seen
+    return reached
+
+
+def _chain(
+    members: Sequence[Resource],
+    below: Mapping[str, set[str]],
+    solid: set[str],
+    needs: dict[str, set[str]],
+) -> None:
+    """One after another in natural order, but as the document's own edges have it first."""
+    left = sorted(members, key=lambda r: (r.common.subset, natural(r.rid)))
+    done: list[Resource] = []
+    while left:
+        ready = next((r for r in left if not any(o.rid in below[r.rid] for o in left)), left[0])
+        left.remove(ready)
+        for earlier in done:
+            together = ready.common.parallel and ready.common.subset == earlier.common.subset
+            if earlier.rid in solid and not together and ready.rid not in below[earlier.rid]:
+                needs[ready.rid].add(earlier.rid)
+        done.append(ready)
+
+
+def _sorted(rids: Iterable[str], needs: Mapping[str, set[str]]) -> list[str]:
+    left = sorted(rids, key=lambda rid: (_rank(rid), natural(rid)))
+    done: list[str] = []
+    placed: set[str] = set()
+    while left:
+        rid = next((r for r in left if needs[r] <= placed), left[0])
+        left.remove(rid)
+        placed.add(rid)
+        done.append(rid)
+    return done

@@ -1,0 +1,197 @@
+"""A service, what was asked of it and this node → the goal here, why, and the goal of each resource.
+
+The table of who wins between git, operator and policy (README, "Who decides") is `_wanted`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.decide.asked import Asked, Frozen, Wish
+from reconciler.model import GROUPS, Goal, Resource, Service, ServiceGoal
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`because` is the chain of reasons in words, the strongest last; `code` one of a bounded set."""
+
+    goal: ServiceGoal
+    code: str
+    because: tuple[str, ...]
+    frozen: Frozen | None = None
+    create: bool = False  # a person asked: create also what was provisioned once
+    destroy: bool = False
+
+    @property
+    def reason(self) -> str:
+        return self.because[-1]
+
+
+@dataclass(frozen=True)
+class Here:
+    """What of this node matters. Instants are wall-clock seconds."""
+
+    node: str
+    now: float
+    frozen: Frozen | None = None
+    start_failed: str = ""  # why a start failed here a short while ago, "" when none did
+
+
+def decide(service: Service, asked: Asked, here: Here, deleted: bool = False) -> Decision:
+    """The goal of one service on this node. Pure; `asked` without what has run out."""
+    wanted = _wanted(service, asked, here, deleted)
+    frozen = here.frozen or asked.frozen
+    if frozen and not (asked.wish and asked.wish.local):
+        return Decision(
+            ServiceGoal.UNTOUCHED,
+            "Frozen",
+            (*wanted.because, f"{frozen}: nothing is done of its own accord"),
+            frozen,
+        )
+    if wanted.goal is ServiceGoal.UP and here.start_failed and not asked.wish:
+        return Decision(
+            ServiceGoal.DOWN, "StartFailed", (*wanted.because, f"start failed here: {here.start_failed}")
+        )
+    return wanted
+
+
+def _wanted(service: Service, asked: Asked, here: Here, deleted: bool) -> Decision:
+    if deleted:
+        return _deleted(service)
+    if service.nodes and here.node not in service.nodes:
+        why = f"{here.node} is not among its nodes ({', '.join(service.nodes)})"
+        return Decision(ServiceGoal.ABSENT, "NotANode", (why,))
+    if service.disable:
+        return Decision(ServiceGoal.UNTOUCHED, "Disabled", ("the document says disable: true",))
+    by_policy = _policy(service, here)
+    if asked.wish and (decision := _one_off(asked.wish, by_policy)):
+        return decision
+    if standing := asked.standing:
+        goal = ServiceGoal.UP if standing.verb == "start" else ServiceGoal.DOWN
+        if standing.verb == "stop" and standing.force:
+            goal = ServiceGoal.ABSENT
+        code = "AskedStart" if goal is ServiceGoal.UP else "AskedStop"
+        if service.state == "stopped" and goal is ServiceGoal.UP and not standing.until:
+            return by_policy  # git was changed to stopped later: it wins over a start without an end
+        return Decision(goal, code, (*by_policy.because, str(standing)))
+    return by_policy
+
+
+def _deleted(service: Service) -> Decision:
+    why = f"its document was removed, on_delete: {service.on_delete}"
+    match service.on_delete:
+        case "orphan":
+            return Decision(ServiceGoal.UNTOUCHED, "Deleted", (why,))
+        case "purge":
+            return Decision(ServiceGoal.ABSENT, "Deleted", (why,), destroy=True)
+        case _:
+            return Decision(ServiceGoal.ABSENT, "Deleted", (why,))
+
+
+def _policy(service: Service, here: Here) -> Decision:
+    """Nobody asked for anything."""
+    if service.state == "stopped":
+        return Decision(
+            ServiceGoal.DOWN, "GitStopped", (f"git says stopped ({service.source}:{service.line})",)
+        )
+    match service.orchestrate:
+        case "no":
+            why = "orchestrate: no, and nobody asked for a start: it is only reported"
+            return Decision(ServiceGoal.UNTOUCHED, "NotOrchestrated", (why,))
+        case "start" if service.nodes and service.nodes[0] != here.node:
+            why = f"orchestrate: start belongs to {service.nodes[0]}, the first of its nodes"
+            return Decision(ServiceGoal.STANDBY, "OtherNode", (why,))
+        case _:
+            return Decision(
+                ServiceGoal.UP,
+                "Wanted",
+                (f"the document wants it up (orchestrate: {service.orchestrate})",),
+            )
+
+
+def _one_off(wish: Wish, by_policy: Decision) -> Decision | None:
+    """A wish that ends when fulfilled; None for one that only concerns single resources."""
+    chain = (*by_policy.because, str(wish))
+    match wish.verb:
+        case "restart" if not wish.rids:
+            goal = ServiceGoal.DOWN if wish.phase == "down" else ServiceGoal.UP
+            return Decision(goal, "AskedRestart", chain)
+        case "provision" if not wish.rids:
+            return Decision(ServiceGoal.UP, "AskedProvision", chain, create=True)
+        case "unprovision" | "purge":
+            return Decision(ServiceGoal.ABSENT, "AskedUnprovision", chain, destroy=True)
+        case "start" if wish.upto:
+            return Decision(ServiceGoal.UP, "AskedStart", chain)
+        case "stop" if wish.downto:
+            return Decision(ServiceGoal.DOWN, "AskedStop", chain)
+        case _:
+            return None
+
+
+def goal_of(resource: Resource, decision: Decision, asked: Asked) -> Goal:
+    """The goal of one resource, following the service's."""
+    if resource.common.disable or "noaction" in resource.common.tags:
+        return Goal.NONE
+    if wish := asked.wish:
+        partial = _partial(resource, wish)
+        if partial is not None:
+            return partial
+    match decision.goal:
+        case ServiceGoal.UNTOUCHED:
+            return Goal.NONE
+        case ServiceGoal.UP:
+            if resource.rid in asked.stopped:
+                return Goal.DOWN
+            return Goal.STANDBY if resource.common.standby else Goal.UP
+        case ServiceGoal.STANDBY | ServiceGoal.DOWN:
+            return Goal.STANDBY if resource.common.standby else Goal.DOWN
+        case ServiceGoal.ABSENT:
+            return Goal.DOWN
+
+
+def _partial(resource: Resource, wish: Wish) -> Goal | None:
+    """What a wish for a part says of this resource; None when it says nothing."""
+    if wish.rids:
+        if not named(resource, wish.rids):
+            return None
+        match wish.verb:
+            case "start" | "provision":
+                return Goal.UP
+            case "restart":
+                return Goal.DOWN if wish.phase == "down" else Goal.UP
+            case _:
+                return Goal.DOWN
+    if wish.upto and _position(resource.rid) > _position(wish.upto):
+        return Goal.NONE
+    if wish.downto and _position(resource.rid) < _position(wish.downto):
+        return Goal.NONE
+    return None
+
+
+def named(resource: Resource, words: tuple[str, ...]) -> bool:
+    """A rid, a group or a kind, as `--rid` takes them."""
+    return any(word in (resource.rid, resource.group, resource.kind) for word in words)
+
+
+def _position(rid_or_group: str) -> int:
+    group = rid_or_group.partition("#")[0].partition(".")[0]
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS)
+
+
+def refusal(service: Service | None, verb: str, until: float, rids: tuple[str, ...]) -> str:
+    """Why a wish is not taken, in words with what to do; "" when it is."""
+    if service is None:
+        return "there is no such service"
+    unknown = [rid for rid in rids if not any(named(r, (rid,)) for r in service.resources)]
+    if unknown:
+        names = ", ".join(r.rid for r in service.resources)
+        return f"{service.key} has no resource {', '.join(unknown)} (it has {names})"
+    if service.disable and verb != "clear":
+        return f"the document says disable: true ({service.source})"
+    if verb == "start" and service.state == "stopped" and not until:
+        where = f"{service.source}:{service.line}"
+        return f"git says stopped ({where}); change it there, or override for a while: --for 2h"
+    return ""
+
+
+def resource_goals(service: Service, decision: Decision, asked: Asked) -> Mapping[str, Goal]:
+    return {r.rid: goal_of(r, decision, asked) for r in service.resources}

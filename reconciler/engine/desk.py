@@ -1,0 +1,164 @@
+"""What must be kept between passes and restarts: memory, wishes, applied specs, last good documents.
+
+Everything is read from memory and written through to the store. A store that fails costs nothing
+but durability: the values stay here, `failing` says why, and the write is tried again.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reconciler.contracts import Store
+from reconciler.decide.asked import NOBODY, Asked, Frozen, read, written
+from reconciler.decide.frames import packed, unpacked
+from reconciler.errors import MayHeal
+from reconciler.model import Owner, Resource
+
+RETRY = 2.0
+
+
+class Desk:
+    """Kept values of one node. `changed` is called with the service's key when a wish is written."""
+
+    def __init__(self, store: Store, node: str, boot_id: str, changed: Callable[[str], None]) -> None:
+        self._store, self._boot_id, self._changed = store, boot_id, changed
+        self._prefix = f"nodes/{node}/"
+        self._values: dict[str, Any] = {}
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+        self._flushed = asyncio.Condition()
+        self._puts = self._tried = 0  # writes asked for; of these, attempted
+        self._asked: dict[str, Asked] = {}
+        self._applied: dict[str, dict[str, Resource]] = {}
+        self._writer: asyncio.Task[None] | None = None
+        self.failing = ""
+
+    async def start(self) -> None:
+        """Read everything; raises MayHeal when the store does not answer."""
+        snapshot = await self._store.read(self._prefix)
+        for key, entry in snapshot.entries.items():
+            self._values[key.removeprefix(self._prefix)] = json.loads(entry.value)
+        self._writer = asyncio.create_task(self._write(), name="desk")
+
+    async def close(self) -> None:
+        if self._writer:
+            await self.durable()
+            self._writer.cancel()
+
+    # --- documents -------------------------------------------------------------------------
+
+    def documents(self) -> Mapping[str, Mapping[str, Any]]:
+        """Last good documents by service key: path, flavour, text, deleted."""
+        return {k.partition("/")[2]: v for k, v in self._values.items() if k.startswith("document/")}
+
+    def put_document(self, service: str, document: Mapping[str, Any] | None) -> None:
+        self._put(f"document/{service}", document)
+
+    # --- what was asked --------------------------------------------------------------------
+
+    def asked(self, service: str) -> Asked:
+        if service not in self._asked:
+            stored = self._values.get(f"asked/{service}")
+            self._asked[service] = read(stored) if stored else NOBODY
+        return self._asked[service]
+
+    def put_asked(self, service: str, asked: Asked) -> None:
+        if asked == self.asked(service):
+            return
+        self._asked[service] = asked
+        self._put(f"asked/{service}", None if asked == NOBODY else written(asked))
+        self._changed(service)
+
+    def node_frozen(self) -> Frozen | None:
+        stored = self._values.get("frozen")
+        return Frozen(**stored) if stored else None
+
+    def put_node_frozen(self, frozen: Frozen | None) -> None:
+        self._put("frozen", vars(frozen) if frozen else None)
+
+    # --- memory ----------------------------------------------------------------------------
+
+    def memory(self, owner: Owner) -> Mapping[str, str]:
+        """What still holds: for ever, or since this boot."""
+        kept = self._values.get(f"memory/{owner.service}", {}).get(owner.rid, {})
+        return {key: value for key, (value, boot) in kept.items() if boot in ("", self._boot_id)}
+
+    def remember(self, owner: Owner, key: str, value: str | None, until: str = "forever") -> None:
+        name = f"memory/{owner.service}"
+        everything = dict(self._values.get(name, {}))
+        mine = dict(everything.get(owner.rid, {}))
+        mine.pop(key, None)
+        if value is not None:
+            mine[key] = (value, self._boot_id if until == "reboot" else "")
+        everything[owner.rid] = mine
+        if not mine:
+            del everything[owner.rid]
+        if everything != self._values.get(name, {}):
+            self._put(name, everything or None)
+
+    # --- applied specs ---------------------------------------------------------------------
+
+    def applied(self, service: str) -> Mapping[str, Resource]:
+        """Resources as last applied here, by rid."""
+        if service not in self._applied:
+            stored = self._values.get(f"applied/{service}", {})
+            self._applied[service] = {rid: unpacked(rid, frame) for rid, frame in stored.items()}
+        return self._applied[service]
+
+    def put_applied(self, service: str, rid: str, resource: Resource | None) -> None:
+        applied = dict(self.applied(service))
+        if resource is None:
+            if applied.pop(rid, None) is None:
+                return
+        elif applied.get(rid) == resource:
+            return
+        else:
+            applied[rid] = resource
+        self._applied[service] = applied
+        frames = {name: packed(r) for name, r in applied.items()}
+        self._put(f"applied/{service}", frames or None)
+
+    def forget(self, service: str) -> None:
+        """The service is gone and nothing of it is left here."""
+        for kind in ("document", "asked", "memory", "applied"):
+            self._put(f"{kind}/{service}", None)
+        self._asked.pop(service, None)
+        self._applied.pop(service, None)
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def _put(self, name: str, value: Any) -> None:
+        if value is None and name not in self._values:
+            return
+        if value is None:
+            self._values.pop(name)
+        else:
+            self._values[name] = value
+        self._dirty.add(name)
+        self._puts += 1
+        self._wake.set()
+
+    async def durable(self) -> None:
+        """Until all that was put so far is in the store, or an attempt to write it failed."""
+        upto = self._puts
+        async with self._flushed:
+            await self._flushed.wait_for(lambda: self._tried >= upto)
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            names, self._dirty, upto = self._dirty, set(), self._puts
+            puts = {n: json.dumps(self._values[n]) for n in names if n in self._values}
+            deletes = [self._prefix + n for n in names if n not in self._values]
+            try:
+                await self._store.commit({}, {self._prefix + n: v for n, v in puts.items()}, deletes)
+                self.failing = ""
+            except MayHeal as fault:
+                self.failing = str(fault)
+                self._dirty |= names
+                asyncio.get_running_loop().call_later(RETRY, self._wake.set)
+            async with self._flushed:
+                self._tried = upto
+                self._flushed.notify_all()

@@ -1,0 +1,223 @@
+"""Files of the watched directory → the document in force of each service, the last good one kept.
+
+What is invalid, half written, unreadable or doubtful changes nothing: a condition says so, and what
+is in force is still looked after.
+"""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from reconciler.contracts import Clock, Event, Recorder
+from reconciler.decide.documents import Checked, Home, check
+from reconciler.engine.desk import Desk
+from reconciler.engine.directory import File, Listing, listing
+from reconciler.engine.prune import TOGETHER, Verdict, judge
+from reconciler.engine.record import Record
+from reconciler.errors import Fault
+
+BULK = 8
+"""More changed documents than this are checked in a process of their own."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A key whose files are not (all) in force, and why."""
+
+    path: str
+    key: str
+    faults: tuple[Fault, ...]
+
+
+class Library:
+    def __init__(
+        self,
+        root: Path,
+        home: Home,
+        desk: Desk,
+        records: dict[str, Record],
+        recorder: Recorder,
+        clock: Clock,
+        changed: Callable[[str], None],
+        removal_after: float,
+        bulk: Executor,
+    ) -> None:
+        """`changed` queues a key. `records` is shared with the passes."""
+        self._root, self._home, self._desk, self._records = root, home, desk, records
+        self._recorder, self._clock, self._changed = recorder, clock, changed
+        self._removal_after, self._bulk = removal_after, bulk
+        self._files: Mapping[str, File] = {}
+        self._missing: dict[str, float] = {}  # key → loop time when it was first missed
+        self._removed_lately: list[float] = []
+        self._scanning = asyncio.Lock()
+        self.verdict = Verdict()
+        self.real = ""
+        self.listed = False
+        self.last_success = 0.0  # wall-clock
+        self.troubles: dict[str, Trouble] = {}  # by path
+        self.lints: dict[str, tuple[Fault, ...]] = {}  # by key
+
+    async def load(self) -> None:
+        """What was in force before this daemon started."""
+        stored = dict(self._desk.documents())
+        for key, kept in stored.items():
+            content = base64.b64decode(str(kept["content"]))
+            checked = await self._check(content, str(kept["path"]), key, str(kept["flavour"]), len(stored))
+            if checked.service is None:  # a newer agent reads it more strictly
+                self.troubles[str(kept["path"])] = Trouble(str(kept["path"]), key, checked.faults)
+                continue
+            record = Record(key, checked.service, checked.document, deleted=bool(kept.get("deleted")))
+            self._records[key] = record
+            self._changed(key)
+
+    async def scan(self, confirmed: bool = False) -> float | None:
+        """Look at the directory; returns the seconds after which a removal is to be judged again."""
+        async with self._scanning:
+            listed = await asyncio.to_thread(listing, self._root, self._files, self._home.root)
+            self.real, self.listed = listed.real, listed.readable
+            if listed.readable:
+                await self._take_in(listed)
+                self._files = listed.files
+                self.last_success = self._clock.wall()
+            return self._judge_missing(listed, confirmed)
+
+    # --- what is there ---------------------------------------------------------------------
+
+    async def _take_in(self, listed: Listing) -> None:
+        by_key: dict[str, list[File]] = {}
+        for file in listed.files.values():
+            by_key.setdefault(file.key, []).append(file)
+        troubles = {f.file: Trouble(f.file, "", (f,)) for f in listed.strays}
+        changed: list[File] = []
+        for key, files in by_key.items():
+            if len(files) > 1:
+                for file in files:
+                    fault = _duplicate(file, files)
+                    troubles[file.path] = Trouble(file.path, key, (fault,))
+            elif files[0].fault:
+                troubles[files[0].path] = Trouble(files[0].path, key, (files[0].fault,))
+            elif self._is_new(files[0]):
+                changed.append(files[0])
+            elif files[0].path in self.troubles:
+                troubles[files[0].path] = self.troubles[files[0].path]
+        checks = (self._check_file(file, len(changed)) for file in changed)
+        for file, checked in zip(changed, await asyncio.gather(*checks), strict=True):
+            if checked.service is None:
+                troubles[file.path] = Trouble(file.path, file.key, checked.faults)
+            else:
+                self._put_in_force(file, checked)
+        self._tell(troubles)
+
+    def _is_new(self, file: File) -> bool:
+        """Changed since it was checked, or it was not alone or not good then."""
+        record = self._records.get(file.key)
+        if record is None or record.deleted or record.service.source != file.path:
+            return not (file in self._files.values() and file.path in self.troubles)
+        return file not in self._files.values() or (
+            file.path in self.troubles and self.troubles[file.path].faults[0].what.startswith(TWO_FILES)
+        )
+
+    async def _check_file(self, file: File, together: int) -> Checked:
+        return await self._check(file.content or b"", file.path, file.key, file.flavour, together)
+
+    async def _check(self, content: bytes, path: str, key: str, flavour: str, together: int) -> Checked:
+        work: Callable[[], Checked] = partial(check, content, path, key, flavour, self._home)
+        if together <= BULK:
+            return await asyncio.to_thread(work)
+        return await asyncio.get_running_loop().run_in_executor(self._bulk, work)
+
+    def _put_in_force(self, file: File, checked: Checked) -> None:
+        assert checked.service is not None
+        record = self._records.get(file.key)
+        known = record is not None and not record.deleted
+        if record and known and record.service.generation == checked.service.generation:
+            record.service, record.document = checked.service, checked.document
+            self._desk.put_document(file.key, _kept(file))
+        else:
+            text = "changed" if known else "new"
+            self._event(file.key, f"{file.path}: {text}", "Changed" if known else "New")
+            if record is None:
+                record = self._records[file.key] = Record(file.key, checked.service)
+            record.service, record.document, record.deleted = checked.service, checked.document, False
+            # What failed under the old document is no verdict on the new one.
+            record.budgets.clear()
+            record.attempt.failed_until = record.attempt.conflict_until = 0.0
+            self._desk.put_document(file.key, _kept(file))
+        self._missing.pop(file.key, None)
+        self.lints[file.key] = checked.lints
+        self._changed(file.key)
+
+    def _tell(self, troubles: dict[str, Trouble]) -> None:
+        """Faults as conditions of their services; said once each."""
+        for path, trouble in troubles.items():
+            old = self.troubles.get(path)
+            if old is None or old.faults != trouble.faults:
+                for fault in trouble.faults:
+                    self._event(trouble.key, str(fault), "Invalid", ok=False)
+        by_key: dict[str, tuple[Fault, ...]] = {}
+        for trouble in troubles.values():
+            by_key[trouble.key] = by_key.get(trouble.key, ()) + trouble.faults
+        self.troubles = troubles
+        for key, record in self._records.items():
+            faults = by_key.get(key, ())
+            if record.faults != faults:
+                record.faults = faults
+                self._changed(key)
+
+    # --- what is gone ----------------------------------------------------------------------
+
+    def _judge_missing(self, listed: Listing, confirmed: bool) -> float | None:
+        now = asyncio.get_running_loop().time()
+        present = {file.key for file in listed.files.values()}
+        in_force = [key for key, record in self._records.items() if not record.deleted]
+        self._missing = {k: self._missing.get(k, now) for k in in_force if k not in present}
+        ripe = [k for k, at in self._missing.items() if confirmed or now - at >= self._removal_after]
+        if len(ripe) < len(self._missing):
+            # All that vanished together is judged together.
+            return self._removal_after
+        self._removed_lately = [at for at in self._removed_lately if now - at < TOGETHER]
+        verdict = judge(in_force, ripe, len(self._removed_lately), listed.readable, confirmed)
+        if verdict.held and verdict.held != self.verdict.held:
+            self._event("", f"prune held: {verdict.held}", "PruneHeld", ok=False)
+        self.verdict = verdict
+        for key in verdict.removed:
+            self._remove(key, now)
+        return None
+
+    def _remove(self, key: str, now: float) -> None:
+        record = self._records[key]
+        record.deleted = True
+        record.faults = ()
+        self._removed_lately.append(now)
+        del self._missing[key]
+        self.lints.pop(key, None)
+        kept = self._desk.documents().get(key)
+        if kept:
+            self._desk.put_document(key, {**kept, "deleted": True})
+        self._event(key, f"{record.service.source}: removed, on_delete: {record.service.on_delete}", "Removed")
+        self._changed(key)
+
+    def _event(self, key: str, text: str, reason: str, ok: bool = True) -> None:
+        self._recorder.record(Event(self._clock.wall(), "document", key, reason=reason, text=text, ok=ok))
+
+
+TWO_FILES = "two files describe"
+
+
+def _duplicate(file: File, files: list[File]) -> Fault:
+    others = ", ".join(f.path for f in files if f is not file)
+    return Fault(
+        file.path, 0, "", f"{TWO_FILES} {file.key}: also {others}", "Remove one; what was in force stays."
+    )
+
+
+def _kept(file: File) -> dict[str, str]:
+    content = base64.b64encode(file.content or b"").decode()
+    return {"path": file.path, "flavour": file.flavour, "content": content}
+
+
+Scan = Callable[[], Awaitable[float | None]]

@@ -1,0 +1,73 @@
+"""Resources of a service → each one's state, read off the facts in the order they stand on each other."""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reconciler.asks import Ask, Facts, Unanswered
+from reconciler.contracts import Driver, FactHub
+from reconciler.decide.references import bind
+from reconciler.model import Observed, Owner, Resource, State, unknown
+
+TURNS = 8
+"""Questions that lead to further questions: a driver asks at most this many times in one look."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """`resource` is bound as far as possible; `missing` are its references without a value."""
+
+    resource: Resource
+    observed: Observed
+    missing: tuple[str, ...] = ()
+
+
+class Observer:
+    def __init__(
+        self, hub: FactHub, drivers: Mapping[str, Driver], bug: Callable[[Owner, str], None]
+    ) -> None:
+        """`bug` is told of a driver that failed; the resource is unknown then, nothing else suffers."""
+        self._hub, self._drivers, self._bug = hub, drivers, bug
+        self._followed: dict[Owner, tuple[Ask[Any], ...]] = {}
+
+    async def look(self, service: str, resources: Sequence[Resource]) -> dict[str, Seen]:
+        """`resources` so that each comes after what it needs."""
+        exposed: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        seen: dict[str, Seen] = {}
+        for resource in resources:
+            spec, missing = bind(resource.spec, exposed) if resource.late else (resource.spec, ())
+            bound = replace(resource, spec=spec) if spec is not resource.spec else resource
+            observed = await self.look_at(Owner(service, resource.rid), bound)
+            if observed.state is not State.UNKNOWN:
+                exposed[resource.rid] = observed.exposes
+            seen[resource.rid] = Seen(bound, observed, tuple(missing))
+        return seen
+
+    async def look_at(self, owner: Owner, resource: Resource) -> Observed:
+        """One resource; whatever goes wrong in its driver makes it `unknown`."""
+        if resource.common.disable or "nostatus" in resource.common.tags:
+            return Observed(State.NA, label=resource.kind)
+        driver = self._drivers[resource.kind]
+        try:
+            asks = driver.asks(resource.spec)
+            if self._followed.get(owner) != asks:
+                self._hub.follow(owner, asks)
+                self._followed[owner] = asks
+            await self._hub.answer(owner, [ask for ask in asks if not ask.costly])
+            facts = Facts(lambda ask: self._hub.known(owner, ask))
+            for _ in range(TURNS):
+                try:
+                    return driver.observe(resource.spec, facts)
+                except Unanswered as missing:
+                    if not missing.pending:
+                        return unknown(missing.why, label=resource.kind)
+                    await self._hub.answer(owner, [missing.ask])
+            return unknown("its questions were not answered in time", label=resource.kind)
+        except Exception as fault:  # a bug in one driver must not cost the other resources
+            self._bug(owner, traceback.format_exc())
+            return unknown(f"driver {resource.kind} failed: {fault!r}", label=resource.kind)
+
+    def forget(self, owner: Owner) -> None:
+        if self._followed.pop(owner, None) is not None:
+            self._hub.follow(owner, ())

@@ -1,0 +1,167 @@
+"""A pass's outcome → budgets, the attempt to come up, wishes that are fulfilled, what is remembered."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+from reconciler.decide import backoff
+from reconciler.decide.asked import Asked, Wish
+from reconciler.decide.backoff import Budget
+from reconciler.decide.placement import Decision, named
+from reconciler.decide.plan import UPWARD, Situation
+from reconciler.engine.desk import Desk
+from reconciler.engine.jobs import Ended
+from reconciler.engine.record import Attempt, Record
+from reconciler.engine.situations import ON_THINGS, STOOD_ON
+from reconciler.model import Act, Goal, Owner, ServiceGoal, State, settled
+from reconciler.settings import Settings
+
+CONFLICT_WAIT = 30.0
+START_FAILED_FIRST = 10.0
+NO_BUDGET = Budget()
+
+
+def note_losses(record: Record, made: Mapping[str, Situation], now: float, settings: Settings) -> list[str]:
+    """Count what was up as wanted in the last pass and is not now; returns the lost rids."""
+    gone: list[str] = []
+    for rid, s in made.items():
+        before, goal = record.seen.get(rid), record.goals.get(rid)
+        budget = record.budgets.get(rid, NO_BUDGET)
+        if s.goal in UPWARD and settled(s.goal, s.seen) and s.seen.state is not State.NA:
+            record.budgets[rid] = backoff.stable(budget, now, settings.stable_after)
+            continue
+        was_up = before is not None and goal in UPWARD and settled(Goal.UP, before)
+        if not was_up or s.goal not in UPWARD or s.running or before is None or before.state is State.NA:
+            continue
+        if s.seen.state not in (State.DOWN, State.WARN):
+            continue
+        text = s.seen.notes[0].text if s.seen.notes else f"was up, is {s.seen.state}"
+        record.budgets[rid] = backoff.lost(
+            budget, text, now, s.resource.common.restart_delay, settings.retry_max, random.random()
+        )
+        gone.append(rid)
+    return gone
+
+
+def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> None:
+    """What the end of a job says about budgets and the attempt to come up."""
+    step, attempt = ended.job.step, record.attempt
+    rid = step.rid
+    resource = record.whole.get(rid)
+    if ended.turned or resource is None:
+        return
+    common = resource.common
+    if step.act is Act.PREFLIGHT:
+        attempt.checking.discard(rid)
+        if not ended.ok:
+            attempt.conflict = f"{rid} {'conflict' if ended.conflict else 'check'}: {ended.why}"
+            attempt.conflict_until = now + CONFLICT_WAIT
+        elif not attempt.checking and now >= attempt.conflict_until:
+            attempt.checked, attempt.conflict = True, ""
+        return
+    if step.act in (Act.STOP, Act.DESTROY):
+        old = record.stops.get(rid, NO_BUDGET)
+        if ended.ok:
+            record.stops.pop(rid, None)
+        else:
+            record.stops[rid] = backoff.failed(
+                old, ended.why, now, 1.0, settings.retry_max, random.random()
+            )
+        return
+    if ended.ok:
+        attempt.activated.add(rid)
+        return
+    old = record.budgets.get(rid, NO_BUDGET)
+    record.budgets[rid] = backoff.failed(
+        old, ended.why, now, common.restart_delay, settings.retry_max, random.random()
+    )
+
+
+def judge_attempt(record: Record, decision: Decision, now: float, settings: Settings) -> str:
+    """Follow an attempt to come up; returns why it failed, once, when it just did."""
+    attempt = record.attempt
+    if decision.goal is not ServiceGoal.UP:
+        if decision.code != "StartFailed":
+            record.attempt = Attempt()
+        return ""
+    up = [rid for rid, goal in record.goals.items() if goal in UPWARD]
+    if record.up_as_wanted():
+        if attempt.coming_up:
+            failures = attempt.failures
+            record.attempt = Attempt(failures=failures)
+        elif attempt.failures and all(not b.failures for b in record.budgets.values()):
+            attempt.failures = 0
+        return ""
+    mine = [rid for rid in up if rid in record.seen and record.goals[rid] is Goal.UP]
+    alive = any(record.seen[rid].state in (State.UP, State.WARN) for rid in mine)
+    if not attempt.coming_up and not alive:
+        record.attempt = attempt = Attempt(coming_up=True, failures=attempt.failures)
+    if not attempt.coming_up or not record.service.rollback:
+        return ""
+    for rid in up:
+        resource, budget = record.whole[rid], record.budgets.get(rid)
+        if budget and not resource.common.optional and budget.spent(resource.common.restart):
+            return _start_failed(record, rid, budget, now, settings)
+    return ""
+
+
+def _start_failed(record: Record, rid: str, budget: Budget, now: float, settings: Settings) -> str:
+    attempt = record.attempt
+    attempt.failures += 1
+    wait = backoff.delay(attempt.failures, START_FAILED_FIRST, settings.retry_max, random.random())
+    attempt.failed, attempt.failed_until = f"{rid}: {budget.last}", now + wait
+    attempt.checked = attempt.coming_up = False
+    record.budgets = {name: Budget() for name in record.budgets}
+    return attempt.failed
+
+
+def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: Desk) -> None:
+    """Provisioned, applied, and what an app that was found running stands on."""
+    for rid, s in made.items():
+        owner, observed = Owner(record.key, rid), s.seen
+        memory = desk.memory(owner)
+        if observed.provisioned and memory.get("provisioned") != "yes":
+            desk.remember(owner, "provisioned", "yes")
+        if s.goal in UPWARD and settled(s.goal, observed) and not s.missing:
+            desk.put_applied(record.key, rid, s.resource)
+            if s.resource.group in ON_THINGS:
+                for under in s.resource.refs:
+                    identity = made[under].seen.identity if under in made else ""
+                    if identity and STOOD_ON + under not in memory:
+                        desk.remember(owner, STOOD_ON + under, identity, "reboot")
+        elif s.goal is Goal.DOWN and settled(Goal.DOWN, observed) and not s.running:
+            desk.put_applied(record.key, rid, None)
+
+
+def next_wish(wish: Wish, record: Record, made: Mapping[str, Situation]) -> Wish | None:
+    """The wish as it stands after this pass: itself, its next phase, or None: fulfilled."""
+    mine = [s for s in made.values() if not wish.rids or named(s.resource, wish.rids)]
+    mine = [s for s in mine if s.goal is not Goal.NONE]
+    if any(s.running for s in mine) or not all(settled(s.goal, s.seen) for s in mine):
+        return wish
+    match wish.verb:
+        case "restart" if wish.phase == "down":
+            return replace(wish, phase="up")
+        case "unprovision" | "purge" if any(s.seen.provisioned for s in made.values() if s.destroy):
+            return wish
+        case _:
+            return None
+
+
+def after_wish(asked: Asked, wish: Wish) -> Asked:
+    """What stays asked when a one-off wish was taken up: parts stopped on purpose, a standing stop."""
+    match wish.verb:
+        case "unprovision" | "purge":
+            return replace(asked, standing=Wish("stop", wish.who, wish.at, wish.id, f"after {wish.verb}"))
+        case _:
+            return asked
+
+
+def nothing_left(record: Record, made: Mapping[str, Situation]) -> bool:
+    """Of a deleted service: all is down, and destroyed where its document said so."""
+    if record.service.on_delete == "orphan":
+        return True
+    return all(
+        settled(Goal.DOWN, s.seen) and not s.running and not (s.destroy and s.seen.provisioned)
+        for s in made.values()
+    )

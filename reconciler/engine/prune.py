@@ -1,0 +1,43 @@
+"""Documents in force and files present → which services are removed, or why nothing is.
+
+A directory that is gone, emptied or more than halved at once looks like an accident (an unmounted
+disk, a wrong checkout): nothing is removed then until a person confirms.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+TOGETHER = 10.0
+"""Removals within so many seconds count as one act."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    removed: frozenset[str] = frozenset()
+    held: str = ""
+
+
+def judge(
+    in_force: Collection[str],
+    missing: Collection[str],
+    lately: int,
+    directory: bool,
+    confirmed: bool = False,
+) -> Verdict:
+    """`missing`: keys in force whose file is gone for long enough. `lately`: removed just before.
+
+    `directory`: it exists and could be read.
+    """
+    if not missing:
+        return Verdict()
+    if confirmed:
+        return Verdict(frozenset(missing))
+    count, before = len(missing) + lately, len(in_force) + lately
+    todo = "`standfast prune --confirm` removes them"
+    if not directory:
+        return Verdict(held=f"the directory is gone or unreadable; {todo}")
+    if count == before:
+        return Verdict(held=f"the directory was emptied ({count} of {before} documents gone); {todo}")
+    if before >= 2 and count * 2 > before:
+        return Verdict(held=f"{count} of {before} documents went at once; {todo}")
+    return Verdict(frozenset(missing))

@@ -1,0 +1,80 @@
+"""Keys that ask for a pass → one worker at a time per key, merged, retried with backoff.
+
+Equal keys merge; one key is never in two passes at once; a key added during its own pass gets one
+more afterwards.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from reconciler.decide.backoff import delay
+from reconciler.errors import NeedsPerson
+
+Reconcile = Callable[[str], Awaitable[float]]
+"""A pass over one key; returns the seconds after which to look again."""
+
+Report = Callable[[str, Exception], None]
+
+
+class KeyQueue:
+    def __init__(self) -> None:
+        self._order: asyncio.Queue[str] = asyncio.Queue()
+        self._wanted: set[str] = set()  # has asked for a pass
+        self._busy: set[str] = set()  # is in a pass now
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def add(self, key: str) -> None:
+        if key not in self._wanted:
+            self._wanted.add(key)
+            if key not in self._busy:
+                self._order.put_nowait(key)
+
+    def add_later(self, key: str, seconds: float) -> None:
+        """Called once, at the end of a pass."""
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
+
+    async def take(self) -> str:
+        key = await self._order.get()
+        if timer := self._timers.pop(key, None):
+            timer.cancel()  # the pass that starts now sets its own
+        self._wanted.discard(key)
+        self._busy.add(key)
+        return key
+
+    def done(self, key: str) -> None:
+        self._busy.discard(key)
+        if key in self._wanted:  # it changed while we were at it
+            self._order.put_nowait(key)
+
+    def idle(self) -> bool:
+        return not self._wanted and not self._busy
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+
+async def worker(queue: KeyQueue, reconcile: Reconcile, report: Report, period: float, most: float) -> None:
+    """Passes for ever. `period`: seconds to the next look when only a person can help."""
+    failures: dict[str, int] = {}
+    while True:
+        key = await queue.take()
+        try:
+            again_in = await reconcile(key)
+        except NeedsPerson as fault:  # a condition; what is in force is still looked after
+            report(key, fault)
+            again_in = period
+        except Exception as fault:  # the world may heal, or it is a bug: neither may stop the loop
+            report(key, fault)
+            failures[key] = failures.get(key, 0) + 1
+            again_in = delay(failures[key], 0.2, most, random.random())
+        else:
+            failures.pop(key, None)
+        finally:
+            queue.done(key)
+        queue.add_later(key, again_in)

@@ -1,0 +1,222 @@
+"""The pass: a service as it is now → observed, planned, its ready steps started as jobs, reported."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from reconciler.contracts import Clock, Driver, Event, Recorder
+from reconciler.decide.asked import Asked, Frozen
+from reconciler.decide.placement import Decision, Here, decide
+from reconciler.decide.plan import UPWARD, Situation, plan
+from reconciler.engine import progress
+from reconciler.engine.desk import Desk
+from reconciler.engine.jobs import Ended, Jobs
+from reconciler.engine.observe import Observer
+from reconciler.engine.record import Record
+from reconciler.engine.situations import Roster, roster, situations
+from reconciler.model import Act, Goal, Owner, State, settled
+from reconciler.settings import Settings
+
+
+class Reconciler:
+    """All services of this node. `gone` is told when nothing is left of a deleted service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        drivers: Mapping[str, Driver],
+        observer: Observer,
+        desk: Desk,
+        recorder: Recorder,
+        clock: Clock,
+        passed: Callable[[str], None],
+        gone: Callable[[str], None],
+    ) -> None:
+        self._settings, self._drivers, self._observer = settings, drivers, observer
+        self._desk, self._recorder, self._clock = desk, recorder, clock
+        self._passed, self._gone = passed, gone
+        self.records: dict[str, Record] = {}
+        self.jobs: Jobs  # set by the daemon: a job's end comes back here
+
+    async def reconcile(self, key: str) -> float:
+        """One pass; returns the seconds after which to look again. Safe to call at any time."""
+        record = self.records.get(key)
+        if record is None:
+            return self._settings.look_every
+        asked = self._what_is_asked(key)
+        decision = self._decide(record, asked)
+        who = roster(record, self._desk)
+        order = record.order(who.resources)
+        # Before the facts are read: a job that ends meanwhile leaves them possibly too old for it.
+        running = set(self.jobs.of(key))
+        by_rid = {r.rid: r for r in who.resources}
+        seen = await self._observer.look(key, [by_rid[rid] for rid in order.rids])
+        now = asyncio.get_running_loop().time()
+        made = situations(record, asked, decision, seen, who, order, self._desk, running, now)
+        made = self._rolling_back(record, decision, made)
+        self._note(record, made, decision, now)
+        record.plan = plan(made, order, self._drivers, preflight=self._from_nothing(record, made))
+        self._act(record, made)
+        self._after(record, asked, decision, made, who)
+        record.passes += 1
+        self._passed(key)
+        return self._again_in(record, asked, now)
+
+    def ended(self, ended: Ended) -> None:
+        """A job ended; its key is queued by the caller."""
+        record = self.records.get(ended.job.owner.service)
+        if record is None:
+            return
+        progress.job_ended(record, ended, asyncio.get_running_loop().time(), self._settings)
+        step = ended.job.step
+        if ended.ok and step.act is Act.DESTROY:
+            self._desk.remember(ended.job.owner, "provisioned", None)
+        if ended.ok and step.act is Act.CREATE:
+            self._desk.remember(ended.job.owner, "provisioned", "yes")
+        if not ended.ok and not ended.turned:
+            what = f"{step.act.value} failed: {ended.why}"
+            if step.act is Act.PREFLIGHT:
+                what = f"start aborted due to resource {record.attempt.conflict}"
+            self._event(record, "job", what, rid=step.rid, reason=step.act.value, ok=False)
+
+    # --- parts of a pass -------------------------------------------------------------------
+
+    def _what_is_asked(self, key: str) -> Asked:
+        """Without what ran out; says so once."""
+        asked, now = self._desk.asked(key), self._clock.wall()
+        current = asked.current(now)
+        if current != asked:
+            for kind in ("standing", "wish", "frozen"):
+                old = getattr(asked, kind)
+                if old and not getattr(current, kind):
+                    record = self.records[key]
+                    self._event(record, "wish", f"{old}: its time is over", reason="Expired", ok=False)
+            self._desk.put_asked(key, current)
+        return current
+
+    def _decide(self, record: Record, asked: Asked) -> Decision:
+        attempt, now = record.attempt, asyncio.get_running_loop().time()
+        if attempt.failed and now >= attempt.failed_until:
+            attempt.failed = ""
+            attempt.activated.clear()
+        here = Here(self._settings.node, self._clock.wall(), self._node_frozen(), attempt.failed)
+        decision = decide(record.service, asked, here, record.deleted)
+        if record.decision is None or decision.because != record.decision.because:
+            self._event(record, "decision", f"{decision.goal}: {decision.reason}", reason=decision.code)
+        record.decision = decision
+        return decision
+
+    def _node_frozen(self) -> Frozen | None:
+        frozen = self._desk.node_frozen()
+        if frozen and frozen.over(self._clock.wall()):
+            self._desk.put_node_frozen(None)
+            return None
+        return frozen
+
+    def _rolling_back(
+        self, record: Record, decision: Decision, made: dict[str, Situation]
+    ) -> dict[str, Situation]:
+        """After a failed start only what it started is stopped."""
+        if decision.code != "StartFailed":
+            return made
+        kept = record.attempt.activated | set(self.jobs.of(record.key))
+        return {
+            rid: s if s.goal is not Goal.DOWN or rid in kept else replace(s, goal=Goal.NONE)
+            for rid, s in made.items()
+        }
+
+    def _note(self, record: Record, made: Mapping[str, Situation], decision: Decision, now: float) -> None:
+        """Keep what was seen; losses and the attempt to come up are judged against the last pass."""
+        for rid in progress.note_losses(record, made, now, self._settings):
+            text = f"lost: {record.budgets[rid].last}"
+            self._event(record, "state", text, rid=rid, reason="Lost", ok=False)
+        wall = self._clock.wall()
+        for rid, s in made.items():
+            before = record.seen.get(rid)
+            if before is None or before.state is not s.seen.state:
+                record.since[rid] = wall
+                if before is not None:
+                    why = f": {s.seen.notes[0].text}" if s.seen.notes else ""
+                    ok = s.seen.state not in (State.WARN, State.UNKNOWN)
+                    text = f"{before.state} → {s.seen.state}{why}"
+                    self._event(record, "state", text, rid=rid, reason="State", ok=ok)
+        for rid in record.seen.keys() - made.keys():
+            self._observer.forget(Owner(record.key, rid))
+            for kept in (record.since, record.budgets, record.stops):
+                kept.pop(rid, None)
+        record.seen = {rid: s.seen for rid, s in made.items()}
+        record.goals = {rid: s.goal for rid, s in made.items()}
+        record.whole = {rid: s.resource for rid, s in made.items()}
+        progress.remember_what_is_seen(record, made, self._desk)
+        if why := progress.judge_attempt(record, decision, now, self._settings):
+            self._event(record, "state", f"start failed: {why}", reason="StartFailed", ok=False)
+
+    def _from_nothing(self, record: Record, made: Mapping[str, Situation]) -> bool:
+        """A start of which nothing is up yet and whose checks have not passed."""
+        attempt = record.attempt
+        if not attempt.coming_up or attempt.checked:
+            return False
+        return not any(s.seen.state in (State.UP, State.WARN) for s in made.values() if s.goal is Goal.UP)
+
+    def _act(self, record: Record, made: Mapping[str, Situation]) -> None:
+        for rid, job in self.jobs.of(record.key).items():
+            goal = made[rid].goal if rid in made else Goal.DOWN
+            # A freeze stops nothing half way: what runs is carried to its end.
+            if goal is not Goal.NONE and (job.step.goal in UPWARD) != (goal in UPWARD):
+                self.jobs.turn(job.owner, f"the goal is now {goal}")
+        for step in record.plan.now:
+            if step.rid in self.jobs.of(record.key):
+                continue
+            if step.act is Act.PREFLIGHT:
+                record.attempt.checking.add(step.rid)
+            if step.act is Act.START:
+                # What may be half started must be known, should its document change before it is up.
+                self._desk.put_applied(record.key, step.rid, made[step.rid].resource)
+            self.jobs.start(record.key, step)
+
+    def _after(
+        self,
+        record: Record,
+        asked: Asked,
+        decision: Decision,
+        made: Mapping[str, Situation],
+        who: Roster,
+    ) -> None:
+        """Wishes that are fulfilled, resources that are gone for good, a deleted service's end."""
+        if (wish := asked.wish) and (after := progress.next_wish(wish, record, made)) != wish:
+            if after is None:
+                self._event(record, "wish", f"{wish}: done", reason="Fulfilled")
+            left = replace(self._desk.asked(record.key), wish=after)
+            self._desk.put_asked(record.key, progress.after_wish(left, wish) if after is None else left)
+            if after is None and wish.verb == "purge":
+                record.deleted = True
+        for rid, s in made.items():
+            if rid not in who.wanted and settled(Goal.DOWN, s.seen) and not s.running:
+                self._observer.forget(Owner(record.key, rid))
+        if record.deleted and not self.jobs.of(record.key) and progress.nothing_left(record, made):
+            self._end(record, decision)
+
+    def _end(self, record: Record, decision: Decision) -> None:
+        self._event(record, "document", f"{record.key} is gone: {decision.reason}", reason="Gone")
+        for rid in record.whole:
+            self._observer.forget(Owner(record.key, rid))
+        self._desk.forget(record.key)
+        del self.records[record.key]
+        self._gone(record.key)
+
+    def _again_in(self, record: Record, asked: Asked, now: float) -> float:
+        waits = [self._settings.look_every * random.uniform(0.9, 1.1)]
+        waits += [b.not_before - now for b in (*record.budgets.values(), *record.stops.values())]
+        waits += [record.attempt.conflict_until - now, record.attempt.failed_until - now]
+        waits += [o.again_in for o in record.seen.values() if o.again_in]
+        ends = asked.next_end(self._clock.wall())
+        waits += [ends] if ends else []
+        return min(w for w in waits if w > 0) + 0.001
+
+    def _event(
+        self, record: Record, kind: str, text: str, rid: str = "", reason: str = "", ok: bool = True
+    ) -> None:
+        self._recorder.record(
+            Event(self._clock.wall(), kind, record.key, rid, reason=reason, text=text, ok=ok)
+        )

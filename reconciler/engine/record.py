@@ -1,0 +1,70 @@
+"""What the engine knows of one service between passes; everything here may be lost in a crash."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.decide.backoff import Budget
+from reconciler.decide.order import Order, order
+from reconciler.decide.placement import Decision
+from reconciler.errors import Fault
+from reconciler.model import Goal, Observed, Plan, Resource, Service, settled
+
+
+@dataclass
+class Attempt:
+    """A start from nothing, until everything that counts has been up once.
+
+    Instants are loop time, in seconds.
+    """
+
+    coming_up: bool = False
+    checked: bool = False  # the checks before a start have passed
+    checking: set[str] = field(default_factory=set)
+    conflict: str = ""
+    conflict_until: float = 0.0
+    activated: set[str] = field(default_factory=set)  # what this attempt started
+    failures: int = 0
+    failed: str = ""
+    failed_until: float = 0.0
+
+
+@dataclass
+class Record:
+    key: str
+    service: Service
+    document: Mapping[str, Any] = field(default_factory=dict)
+    deleted: bool = False
+    faults: tuple[Fault, ...] = ()  # of the file now in the directory, which is not in force
+    lints: tuple[Fault, ...] = ()
+
+    # as of the last pass
+    decision: Decision | None = None
+    goals: dict[str, Goal] = field(default_factory=dict)
+    whole: dict[str, Resource] = field(default_factory=dict)  # incl. what left the document
+    seen: dict[str, Observed] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)  # wall-clock, of the present state
+    plan: Plan = field(default_factory=Plan)
+    passes: int = 0
+
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    stops: dict[str, Budget] = field(default_factory=dict)  # stops that failed: stuck
+    attempt: Attempt = field(default_factory=Attempt)
+    forced: frozenset[str] = frozenset()
+
+    _order: Order | None = field(default=None, repr=False)
+    _ordered: tuple[Resource, ...] = field(default=(), repr=False)
+
+    def order(self, resources: tuple[Resource, ...]) -> Order:
+        """The edges among these; kept, because they change with the document only."""
+        if self._order is None or resources != self._ordered:
+            self._order, self._ordered = order(resources), resources
+        return self._order
+
+    def up_as_wanted(self) -> bool:
+        """Every resource that counts is where its goal wants it."""
+        return all(
+            settled(goal, self.seen[rid])
+            for rid, goal in self.goals.items()
+            if rid in self.seen and not self.whole[rid].common.optional
+        )

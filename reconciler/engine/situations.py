@@ -1,0 +1,173 @@
+"""A service as wanted, as applied and as seen → one situation per resource for the planner.
+
+An edit is decided here: a resource that left the document, or changed in a keyword that cannot be
+changed in place, is the applied one with goal down first, and the wanted one after it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.decide.asked import Asked
+from reconciler.decide.edits import compare
+from reconciler.decide.order import Order
+from reconciler.decide.placement import Decision, goal_of
+from reconciler.decide.plan import UPWARD, Situation
+from reconciler.engine.desk import Desk
+from reconciler.engine.observe import Seen
+from reconciler.engine.record import Record
+from reconciler.model import Goal, Observed, Owner, Resource, State, settled
+from reconciler.operations import Remember
+
+STOOD_ON = "stood on "
+"""Memory key prefix: the identity of what an app was started on, by rid."""
+
+ON_THINGS = ("app", "container")
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The resources of one pass. `replaced`: rid → keyword whose change makes it go down first."""
+
+    resources: tuple[Resource, ...]
+    replaced: Mapping[str, str]
+    wanted: Mapping[str, Resource]
+
+
+def roster(record: Record, desk: Desk) -> Roster:
+    """Which resource stands for each rid: as applied while that must go, else as wanted."""
+    applied = desk.applied(record.key)
+    if record.deleted:
+        # To be destroyed is also what is down by now; to be stopped, only what was applied.
+        purged = record.service.resources if record.service.on_delete == "purge" else ()
+        everything = {r.rid: r for r in purged} | dict(applied)
+        return Roster(tuple(everything.values()), {}, {})
+    wanted = {r.rid: r for r in record.service.resources}
+    replaced = {rid: why for rid, r in wanted.items() if (why := _replaces(applied.get(rid), r))}
+    resources = [applied[rid] if rid in replaced else r for rid, r in wanted.items()]
+    resources += [r for rid, r in applied.items() if rid not in wanted]
+    return Roster(tuple(resources), replaced, wanted)
+
+
+def _replaces(old: Resource | None, new: Resource) -> str:
+    """The keyword that cannot be changed in place, "" when there is none."""
+    if old is None or (old.spec == new.spec and old.kind == new.kind):
+        return ""
+    if old.kind != new.kind:
+        return "type"
+    late = {k for k, v in new.spec.items() if new.late and "{" in str(v)}
+    changes = compare(new.kind, old.spec, new.spec)
+    return next((c.keyword for c in changes if c.effect == "replace" and c.keyword not in late), "")
+
+
+def situations(
+    record: Record,
+    asked: Asked,
+    decision: Decision,
+    seen: Mapping[str, Seen],
+    who: Roster,
+    order: Order,
+    desk: Desk,
+    running: Iterable[str],
+    now: float,
+) -> dict[str, Situation]:
+    """`running`: rids with a job when the facts began to be read. `now`: loop time."""
+    busy = set(running)
+    made: dict[str, Situation] = {}
+    for rid, one in seen.items():
+        goal = goal_of(one.resource, decision, asked)
+        departed = rid not in who.wanted
+        if departed or (rid in who.replaced and goal is not Goal.NONE):
+            goal = Goal.NONE if decision.frozen or _let_go(record, decision) else Goal.DOWN
+        made[rid] = Situation(
+            resource=one.resource,
+            seen=one.observed,
+            goal=goal,
+            running=rid in busy,
+            missing=one.missing,
+            created=desk.memory(Owner(record.key, rid)).get("provisioned") == "yes",
+            may_create=one.resource.common.provision or decision.create,
+            destroy=decision.destroy and one.resource.common.unprovision,
+        )
+    _restart_what_stands_on(made, seen, who, order, record, desk)
+    for rid, s in made.items():
+        made[rid] = replace(s, hold=_hold(record, s, now), remember=_remembered(s, made, order))
+    return made
+
+
+def _let_go(record: Record, decision: Decision) -> bool:
+    return record.deleted and record.service.on_delete == "orphan"
+
+
+def _restart_what_stands_on(
+    made: dict[str, Situation],
+    seen: Mapping[str, Seen],
+    who: Roster,
+    order: Order,
+    record: Record,
+    desk: Desk,
+) -> None:
+    """What stands on a thing that goes down goes down first and comes back after."""
+    for rid, keyword in who.replaced.items():
+        old = made[rid]
+        if old.goal is not Goal.DOWN:
+            continue
+        down = Observed(State.DOWN, label=old.seen.label, provisioned=old.seen.provisioned)
+        successor = replace(old, resource=who.wanted[rid], seen=down, goal=Goal.UP, running=False)
+        made[rid] = replace(old, why=f"{keyword} was edited", successor=successor)
+        for other in order.rids:
+            if rid in order.stands_on[other] and made[other].goal is Goal.UP and other not in who.replaced:
+                made[other] = _anew(made[other], f"{rid} changes")
+    for rid, s in made.items():
+        if (
+            s.goal is not Goal.UP
+            or s.resource.group not in ON_THINGS
+            or s.resource.common.on_change == "ignore"
+        ):
+            continue
+        if s.seen.state not in (State.UP, State.WARN):
+            continue
+        memory = desk.memory(Owner(record.key, rid))
+        for under in sorted(order.stands_on[rid]):
+            known, present = memory.get(STOOD_ON + under), made[under].seen.identity
+            if known and present and known != present:
+                made[rid] = _anew(s, f"runs on an earlier {under}")
+                break
+
+
+def _anew(s: Situation, why: str) -> Situation:
+    """Down, then up again; already down, it only waits."""
+    down = Observed(State.DOWN, label=s.seen.label, provisioned=s.seen.provisioned)
+    return replace(s, goal=Goal.DOWN, why=why, successor=replace(s, seen=down, running=False))
+
+
+def _remembered(s: Situation, made: Mapping[str, Situation], order: Order) -> tuple[Remember, ...]:
+    """At the start of an app: what it stands on."""
+    if s.resource.group not in ON_THINGS or s.goal is not Goal.UP:
+        return ()
+    under = sorted(order.stands_on[s.resource.rid])
+    return tuple(
+        Remember(STOOD_ON + rid, made[rid].seen.identity, "reboot")
+        for rid in under
+        if made[rid].seen.identity
+    )
+
+
+def _hold(record: Record, s: Situation, now: float) -> str:
+    """Why it is left alone for now; without figures that change by themselves."""
+    rid, common = s.resource.rid, s.resource.common
+    if s.goal is Goal.DOWN:
+        stop = record.stops.get(rid)
+        if stop and now < stop.not_before and rid not in record.forced:
+            return f"stuck: {stop.last}"
+        return ""
+    if s.goal not in UPWARD or settled(s.goal, s.seen):
+        return ""
+    if record.attempt.conflict and now < record.attempt.conflict_until:
+        return f"start aborted due to resource {record.attempt.conflict}"
+    budget = record.budgets.get(rid)
+    if budget and budget.failures:
+        if common.restart == 0 and not record.attempt.coming_up:
+            return f"lost, and restart: 0 says not to repair it: {budget.last}"
+        if now < budget.not_before:
+            return f"tried again shortly, after {budget.failures} failures: {budget.last}"
+    return ""
