@@ -160,7 +160,8 @@ class Mount:
     target: str
     fstype: str
     source: str
-    options: frozenset[str] = frozenset()
+    options: frozenset[str] = frozenset()  # of this mount: ro or rw, nosuid, relatime…
+    super_options: frozenset[str] = frozenset()  # of the filesystem: ro or rw, size=…, emergency_ro…
 
 
 @dataclass(frozen=True)
@@ -174,11 +175,13 @@ class Mounts(Ask[tuple[Mount, ...]]):
 class MountHealth(Ask[str]):
     """ "" when statfs of the mount point answers in time, else what it said (an I/O error).
 
-    A hang is `Failed`: nobody said anything.
+    A hang is `Failed`: nobody said anything. `read`: its directory must be readable too (statfs
+    answers from memory on some filesystems that were shut down).
     """
 
     target: str
     timeout: float = 5.0
+    read: bool = False
     source = "health"
 
 
@@ -204,6 +207,7 @@ class Block:
     number: str  # "major:minor"
     size: int  # bytes
     readonly: bool = False
+    names: tuple[str, ...] = ()  # others that mount tables show for it: /dev/mapper/…
 
 
 @dataclass(frozen=True)
@@ -279,6 +283,9 @@ class FileSeen:
     user: str  # name, or the number when it has none
     group: str
     size: int = 0
+    uid: int = -1  # -1: not told
+    gid: int = -1
+    real: str = ""  # its path without symlinks, "" when not told
 
 
 @dataclass(frozen=True)
