@@ -54,7 +54,9 @@ def listing(root: Path, known: Mapping[str, File], strict: bool) -> Listing:
             elif found is not None:
                 files[name] = _file(path, shown, found[0], found[1], known.get(name), strict)
     except OSError as fault:
-        why = Fault(str(root), 0, "", f"cannot be listed: {fault.strerror}", "Make it readable for the agent.")
+        why = Fault(
+            str(root), 0, "", f"cannot be listed: {fault.strerror}", "Make it readable for the agent."
+        )
         return Listing(False, {}, (why,), real)
     return Listing(True, files, tuple(strays), real)
 
@@ -80,9 +82,7 @@ def _file(path: str, shown: str, key: str, flavour: str, known: File | None, str
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
-            signature = (
-                status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_uid, status.st_mode
-            )  # fmt: skip
+            signature = _signature(status)
             if known and known.signature == signature:
                 return known
             if why := _doubt(status, strict):
@@ -97,13 +97,21 @@ def _file(path: str, shown: str, key: str, flavour: str, known: File | None, str
     return File(shown, key, flavour, signature, content)
 
 
+def _signature(status: os.stat_result) -> Signature:
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return (*times, status.st_size, status.st_ino, status.st_uid, status.st_mode)
+
+
 def _doubt(status: os.stat_result, strict: bool) -> tuple[str, str] | None:
     if not stat.S_ISREG(status.st_mode):
         return "is not a regular file", "Only files are documents."
     if not strict:
         return None
     if status.st_uid != 0:
-        return (f"belongs to uid {status.st_uid}, not to root", "chown root it: what it says is run as root.")
+        return (
+            f"belongs to uid {status.st_uid}, not to root",
+            "chown root it: what it says is run as root.",
+        )
     if status.st_mode & stat.S_IWOTH:
         return "is writable by others", "chmod o-w it: what it says is run as root."
     if status.st_mode & stat.S_IWGRP and status.st_gid != 0:

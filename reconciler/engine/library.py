@@ -198,7 +198,9 @@ class Library:
         kept = self._desk.documents().get(key)
         if kept:
             self._desk.put_document(key, {**kept, "deleted": True})
-        self._event(key, f"{record.service.source}: removed, on_delete: {record.service.on_delete}", "Removed")
+        self._event(
+            key, f"{record.service.source}: removed, on_delete: {record.service.on_delete}", "Removed"
+        )
         self._changed(key)
 
     def _event(self, key: str, text: str, reason: str, ok: bool = True) -> None:

@@ -2,12 +2,12 @@
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from reconciler.asks import Ask, Facts, Unanswered
 from reconciler.contracts import Driver, FactHub
-from reconciler.decide.references import bind
+from reconciler.decide.references import bind_resource
 from reconciler.model import Observed, Owner, Resource, State, unknown
 
 TURNS = 8
@@ -36,12 +36,11 @@ class Observer:
         exposed: dict[str, Mapping[str, tuple[str, ...]]] = {}
         seen: dict[str, Seen] = {}
         for resource in resources:
-            spec, missing = bind(resource.spec, exposed) if resource.late else (resource.spec, ())
-            bound = replace(resource, spec=spec) if spec is not resource.spec else resource
+            bound, missing = bind_resource(resource, exposed)
             observed = await self.look_at(Owner(service, resource.rid), bound)
             if observed.state is not State.UNKNOWN:
                 exposed[resource.rid] = observed.exposes
-            seen[resource.rid] = Seen(bound, observed, tuple(missing))
+            seen[resource.rid] = Seen(bound, observed, missing)
         return seen
 
     async def look_at(self, owner: Owner, resource: Resource) -> Observed:

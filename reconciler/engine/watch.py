@@ -1,7 +1,6 @@
 """Changes in the watched directory → scans; and a scan every so often without any."""
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,53 +9,53 @@ from watchfiles import awatch
 
 from reconciler.settings import Settings
 
+Scan = Callable[[], Awaitable[float | None]]
+"""Looks at the directory; returns the seconds after which it must look again, or None."""
 
-async def watch(root: Path, scan: Callable[[], Awaitable[float | None]], settings: Settings) -> None:
+Place = tuple[str, int, bool]
+"""A directory to watch: path, inode, whether with all below it."""
+
+
+async def watch(root: Path, scan: Scan, settings: Settings) -> None:
     """For ever. The directory may be missing, a symlink that is swapped, or replaced as a whole."""
-    while True:
-        await _settled(scan)
-        paths = _watchable(root)
-        if not settings.events or not paths:
-            await asyncio.sleep(settings.directory_every if settings.events else settings.look_every)
-            continue
-        with contextlib.suppress(FileNotFoundError):  # gone between the look and the watch
-            await _follow(root, paths, scan, settings)
+    every = settings.directory_every if settings.events else settings.look_every
+    stirred = asyncio.Event()
+    watchers: list[asyncio.Task[None]] = []
+    places: tuple[Place, ...] = ()
+    try:
+        while True:
+            if settings.events and (now := _places(root)) != places:
+                places = now
+                for watcher in watchers:
+                    watcher.cancel()
+                watchers = [asyncio.create_task(_stir(p, deep, stirred, settings)) for p, _, deep in places]
+                # The watches are in place before the scan: nothing falls between them.
+                await asyncio.sleep(0)
+            stirred.clear()
+            again_in = await scan()
+            try:
+                async with asyncio.timeout(every if again_in is None else again_in):
+                    await stirred.wait()
+            except TimeoutError:
+                continue
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
 
 
-async def _settled(scan: Callable[[], Awaitable[float | None]]) -> None:
-    while (again_in := await scan()) is not None:
-        await asyncio.sleep(again_in)
-
-
-def _watchable(root: Path) -> tuple[str, ...]:
-    """Where the directory is now; and beside a symlink, where the link itself would be swapped."""
+def _places(root: Path) -> tuple[Place, ...]:
+    """Where the directory is now; and its parent, where it would appear, vanish or be swapped."""
     real = os.path.realpath(root)
-    if not os.path.isdir(real):
-        parent = os.path.dirname(real)
-        return (parent,) if os.path.isdir(parent) else ()
-    return (real, str(root.parent)) if root.is_symlink() else (real,)
+    parents = {os.path.dirname(real), str(root.parent)}
+    places = [(real, True), *((parent, False) for parent in sorted(parents))]
+    return tuple((path, os.stat(path).st_ino, deep) for path, deep in places if os.path.isdir(path))
 
 
-async def _follow(
-    root: Path, paths: tuple[str, ...], scan: Callable[[], Awaitable[float | None]], settings: Settings
-) -> None:
-    """Until what is to be watched is somewhere else."""
-    identity = [os.stat(path).st_ino for path in paths]
-    watching = awatch(
-        *paths,
-        debounce=int(settings.debounce * 1000),
-        step=10,
-        rust_timeout=int(settings.directory_every * 1000),
-        yield_on_timeout=True,
-        recursive=len(paths) == 1 and paths[0] == os.path.realpath(root),
-    )
-    # A change between the scan before and this watch would be missed.
-    first = True
-    async for _changes in watching:
-        await _settled(scan)
-        now = _watchable(root)
-        if now != paths or [os.stat(path).st_ino for path in now if os.path.exists(path)] != identity:
-            return
-        first = False
-    if first:
-        await asyncio.sleep(0)
+async def _stir(path: str, deep: bool, stirred: asyncio.Event, settings: Settings) -> None:
+    debounce = int(settings.debounce * 1000)
+    try:
+        async for _changes in awatch(path, debounce=debounce, step=10, recursive=deep, rust_timeout=60_000):
+            stirred.set()
+    except OSError:
+        # Gone, or the kernel's limit of watches is reached: the periodic scan does it alone.
+        stirred.set()

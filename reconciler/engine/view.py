@@ -1,0 +1,214 @@
+"""Records of the engine → the API's own objects."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from reconciler.decide.asked import Asked, Frozen, Wish
+from reconciler.decide.conditions import Stalled, Trouble, conditions
+from reconciler.decide.explain import Part, why
+from reconciler.decide.placement import Decision
+from reconciler.decide.status import ResourceReport, as_api, instance, service_status
+from reconciler.engine.desk import Desk
+from reconciler.engine.jobs import Job, Jobs
+from reconciler.engine.record import Record
+from reconciler.model import Act, Goal, Observed, Owner, Plan, ServiceGoal, State, Step, info, settled
+
+NOT_SEEN = Observed(State.UNKNOWN)
+
+
+class View:
+    """Objects of one node, made anew at each call."""
+
+    def __init__(self, node: str, desk: Desk, jobs: Jobs) -> None:
+        self._node, self._desk, self._jobs = node, desk, jobs
+
+    def service(self, record: Record, before: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
+        """`before`: the object as last made, for what keeps its `since`. `now`: wall-clock."""
+        service, decision = record.service, record.decision
+        asked, jobs = self._desk.asked(record.key), self._jobs.of(record.key)
+        reports = self._reports(record, asked, jobs)
+        here = instance(reports)
+        avail, overall, placement = service_status(service, {self._node: here})
+        frozen = decision.frozen if decision else None
+        goal = decision.goal if decision else ServiceGoal.UNTOUCHED
+        old = before["status"]["conditions"] if before else ()
+        return {
+            "apiVersion": "standfast/v1",
+            "kind": "Service",
+            "metadata": {
+                "namespace": service.namespace,
+                "name": service.name,
+                "labels": dict(service.labels),
+                "generation": service.generation,
+                "source": service.source,
+            },
+            "spec": dict(record.document.get("spec", record.document)),
+            "status": {
+                "observed_generation": service.generation if record.passes else "",
+                "avail": str(avail),
+                "overall": str(overall),
+                "provisioned": here.provisioned,
+                "placement": placement,
+                "goal": str(goal),
+                "reason": decision.reason if decision else "not looked at yet",
+                "wish": _wish(asked),
+                "frozen": _frozen(frozen),
+                "conditions": conditions(
+                    reports,
+                    goal=goal,
+                    generation=service.generation,
+                    now=now,
+                    before=old,
+                    trouble=_trouble(record, self._desk.failing, decision),
+                    frozen=bool(frozen),
+                    busy=bool(jobs) or bool(record.plan.now),
+                ),
+                "instances": {
+                    self._node: as_api(
+                        reports,
+                        frozen=bool(frozen),
+                        state=_doing(jobs, record),
+                        expect=_expect(goal),
+                    )
+                },
+            },
+        }
+
+    def why(self, record: Record, now: float, loop_now: float) -> dict[str, Any]:
+        asked, jobs = self._desk.asked(record.key), self._jobs.of(record.key)
+        parts = {rid: _part(record, rid, jobs, now - loop_now) for rid in record.seen}
+        if record.decision is None:
+            return {"lines": [{"indent": 0, "text": f"{record.key} was not looked at yet"}]}
+        lines = why(
+            record.key, record.decision, asked, parts, record.plan, record.faults, self._desk.failing, now
+        )
+        return {"lines": [{"indent": indent, "text": text} for indent, text in lines]}
+
+    def _reports(self, record: Record, asked: Asked, jobs: Mapping[str, Job]) -> list[ResourceReport]:
+        waiting = {w.rid: w.why for w in record.plan.waiting}
+        reports = []
+        for rid, resource in (record.whole or {r.rid: r for r in record.service.resources}).items():
+            seen = record.seen.get(rid, NOT_SEEN)
+            budget = record.budgets.get(rid)
+            remembered = self._desk.memory(Owner(record.key, rid)).get("provisioned") == "yes"
+            provisioned = seen.provisioned
+            if provisioned is None and remembered:
+                provisioned = True
+            notes = ()
+            if budget and budget.failures and not settled(record.goals.get(rid, Goal.NONE), seen):
+                notes = (info(f"failed {budget.failures} times, last: {budget.last}"),)
+            reports.append(
+                ResourceReport(
+                    resource,
+                    seen,
+                    running=rid in jobs,
+                    provisioned=provisioned,
+                    restarts_left=(
+                        budget.left(resource.common.restart) if budget else resource.common.restart
+                    ),
+                    stopped_on_purpose=rid in asked.stopped,
+                    since=record.since.get(rid, 0.0),
+                    goal=record.goals.get(rid, Goal.NONE),
+                    waiting=waiting.get(rid, ""),
+                    notes=notes,
+                )
+            )
+        return reports
+
+
+def plan_object(plan: Plan) -> dict[str, Any]:
+    return {
+        "now": [_step(step) for step in plan.now],
+        "then": [_step(step) for step in plan.then],
+        "waiting": [{"rid": w.rid, "why": w.why} for w in plan.waiting],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    operations = [str(operation) for operation in step.operations]
+    return {"rid": step.rid, "act": str(step.act), "why": step.why, "operations": operations}
+
+
+def _part(record: Record, rid: str, jobs: Mapping[str, Job], wall_minus_loop: float) -> Part:
+    goal, job = record.goals.get(rid, Goal.NONE), jobs.get(rid)
+    budget = (record.stops if goal is Goal.DOWN else record.budgets).get(rid)
+    return Part(
+        goal,
+        record.seen[rid],
+        record.since.get(rid, 0.0),
+        str(job.current) if job and job.current else "",
+        budget.failures if budget else 0,
+        budget.last if budget else "",
+        budget.not_before + wall_minus_loop if budget and budget.not_before else 0.0,
+    )
+
+
+def _wish(asked: Asked) -> dict[str, Any] | None:
+    wish: Wish | None = asked.wish or asked.standing
+    if wish is None:
+        return None
+    return {
+        "id": wish.id,
+        "verb": wish.verb,
+        "who": wish.who,
+        "since": wish.at,
+        "reason": wish.reason,
+        "deadline": wish.until or None,
+        "rids": list(wish.rids),
+        "state": "under way" if asked.wish else "standing",
+    }
+
+
+def _frozen(frozen: Frozen | None) -> dict[str, Any] | None:
+    if frozen is None:
+        return None
+    kept = asdict(frozen)
+    return {
+        "scope": kept["scope"],
+        "who": kept["who"],
+        "since": kept["at"],
+        "reason": kept["reason"],
+        "until": kept["until"] or None,
+    }
+
+
+def _expect(goal: ServiceGoal) -> str:
+    if goal is ServiceGoal.UP:
+        return "started"
+    return "" if goal is ServiceGoal.UNTOUCHED else "stopped"
+
+
+def _doing(jobs: Mapping[str, Job], record: Record) -> str:
+    acts = {job.step.act for job in jobs.values()} or {step.act for step in record.plan.now}
+    for act, word in (
+        (Act.DESTROY, "unprovisioning"),
+        (Act.STOP, "stopping"),
+        (Act.CREATE, "provisioning"),
+        (Act.START, "starting"),
+        (Act.PREFLIGHT, "checking"),
+    ):
+        if act in acts:
+            return word
+    return "start failed" if record.attempt.failed else "idle"
+
+
+def _trouble(record: Record, store: str, decision: Decision | None) -> Trouble | None:
+    """The first of what the engine knows to be in the way."""
+    if stuck := {rid: b for rid, b in record.stops.items() if record.goals.get(rid) is Goal.DOWN}:
+        rid, budget = next(iter(stuck.items()))
+        todo = "`standfast stop --force`, `standfast clear`, or reset the node"
+        return Trouble(Stalled.STOP_STUCK, f"{rid} cannot be stopped: {budget.last}; ways out: {todo}")
+    if record.attempt.conflict:
+        text = f"start aborted due to resource {record.attempt.conflict}"
+        return Trouble(Stalled.PREFLIGHT_CONFLICT, text)
+    if decision and decision.code == "StartFailed":
+        return Trouble(Stalled.START_FAILED, record.attempt.failed)
+    if record.faults:
+        two = record.faults[0].what.startswith("two files")
+        reason = Stalled.CONFLICTING_DOCUMENTS if two else Stalled.INVALID_DOCUMENT
+        more = f" (and {len(record.faults) - 1} more)" if len(record.faults) > 1 else ""
+        return Trouble(reason, f"{record.faults[0]}{more}")
+    if store:
+        return Trouble(Stalled.STORE_UNREACHABLE, store)
+    return None

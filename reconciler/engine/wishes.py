@@ -1,0 +1,124 @@
+"""What a person asks for, as a request → a wish that is kept, or a refusal that says what to do."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from reconciler.contracts import Clock, Event, Recorder
+from reconciler.decide.asked import DEADLINE, NOBODY, Frozen, Wish
+from reconciler.decide.backoff import Budget
+from reconciler.decide.placement import named, refusal
+from reconciler.engine.desk import Desk
+from reconciler.engine.record import Attempt, Record
+from reconciler.errors import NeedsPerson
+from reconciler.model import Owner
+
+ONE_OFF = ("restart", "provision", "unprovision", "purge")
+
+
+class Wishes:
+    def __init__(self, desk: Desk, records: Mapping[str, Record], recorder: Recorder, clock: Clock) -> None:
+        self._desk, self._records = desk, records
+        self._recorder, self._clock = recorder, clock
+
+    async def ask(self, key: str, request: Mapping[str, Any], who: str) -> Wish:
+        """Keep it durably and queue the key; raises NeedsPerson with the reason when it is refused."""
+        wish = self._wish(request, who)
+        record = self._records.get(key)
+        if why := refusal(record.service if record else None, wish.verb, wish.until, wish.rids):
+            raise NeedsPerson(f"{key}: {why}")
+        assert record is not None
+        asked = self._desk.asked(key)
+        if asked.wish and wish.verb in ONE_OFF:
+            raise NeedsPerson(f"{key}: {asked.wish} is still under way; wait, or `standfast abort {key}`")
+        match wish.verb:
+            case "freeze":
+                frozen = Frozen(who, wish.at, wish.reason, wish.until)
+                self._desk.put_asked(key, replace(asked, frozen=frozen))
+            case "thaw":
+                self._desk.put_asked(key, replace(asked, frozen=None))
+            case "clear":
+                self._clear(key, record)
+            case "abort":
+                self._desk.put_asked(key, replace(asked, wish=None))
+            case "start" | "stop" if not (wish.rids or wish.upto or wish.downto):
+                self._standing(key, record, wish)
+            case _:
+                self._one_off(key, record, wish)
+        text = str(wish) + (f", for {wish.until - wish.at:.0f} s" if wish.until else "")
+        self._recorder.record(Event(wish.at, "wish", key, reason=wish.verb.capitalize(), text=text))
+        await self._desk.durable()
+        if self._desk.failing:
+            raise NeedsPerson(f"{key}: taken, but it will not survive a restart: {self._desk.failing}")
+        return wish
+
+    async def ask_node(self, request: Mapping[str, Any], who: str, services: Mapping[str, Record]) -> None:
+        """Freeze or thaw the whole node."""
+        verb, now = str(request["verb"]), self._clock.wall()
+        if verb not in ("freeze", "thaw"):
+            raise NeedsPerson(f"a node can be frozen and thawed, not asked to {verb}")
+        until = now + float(request["for"]) if request.get("for") else 0.0
+        frozen = Frozen(who, now, str(request.get("reason") or ""), until, "node")
+        self._desk.put_node_frozen(frozen if verb == "freeze" else None)
+        text = f"asked by {who}: {verb} the node"
+        self._recorder.record(Event(now, "wish", reason=verb.capitalize(), text=text))
+        await self._desk.durable()
+
+    def _wish(self, request: Mapping[str, Any], who: str) -> Wish:
+        now = self._clock.wall()
+        until = now + float(request["for"]) if request.get("for") else 0.0
+        return Wish(
+            verb=str(request["verb"]),
+            who=who,
+            at=now,
+            id=uuid.uuid4().hex[:12],
+            reason=str(request.get("reason") or ""),
+            until=until,
+            rids=tuple(request.get("rids") or ()),
+            upto=str(request.get("upto") or ""),
+            downto=str(request.get("downto") or ""),
+            force=bool(request.get("force")),
+            local=bool(request.get("local")),
+        )
+
+    def _standing(self, key: str, record: Record, wish: Wish) -> None:
+        """A person's word is a fresh start: old failures and parts stopped on purpose are forgotten."""
+        _fresh(record)
+        record.forced = frozenset(record.whole) if wish.force else frozenset()
+        asked = replace(self._desk.asked(key), standing=wish, wish=None)
+        if wish.verb == "start":
+            asked = replace(asked, stopped=frozenset())
+        self._desk.put_asked(key, asked)
+
+    def _one_off(self, key: str, record: Record, wish: Wish) -> None:
+        _fresh(record)
+        until = wish.until or wish.at + DEADLINE
+        asked = self._desk.asked(key)
+        mine = {r.rid for r in record.service.resources if named(r, wish.rids)} if wish.rids else set()
+        if wish.verb == "stop":
+            asked = replace(asked, stopped=asked.stopped | mine)
+        elif wish.verb in ("start", "restart", "provision"):
+            asked = replace(asked, stopped=asked.stopped - mine)
+        phase = "down" if wish.verb == "restart" else ""
+        self._desk.put_asked(key, replace(asked, wish=replace(wish, until=until, phase=phase)))
+
+    def _clear(self, key: str, record: Record) -> None:
+        """Forget failures and what was asked; what is up or down stays so until the next pass."""
+        _fresh(record)
+        record.attempt = Attempt()
+        self._desk.put_asked(key, replace(NOBODY, frozen=self._desk.asked(key).frozen))
+
+    def provisioned(self, key: str, rids: tuple[str, ...], value: bool) -> None:
+        """Flip what is remembered, touching nothing (`set provisioned`)."""
+        for resource in self._records[key].service.resources:
+            if not rids or named(resource, rids):
+                self._desk.remember(Owner(key, resource.rid), "provisioned", "yes" if value else None)
+
+
+def _fresh(record: Record) -> None:
+    record.budgets = {rid: Budget() for rid in record.budgets}
+    record.stops.clear()
+    attempt = record.attempt
+    attempt.failed, attempt.conflict = "", ""
+    attempt.failed_until = attempt.conflict_until = 0.0
