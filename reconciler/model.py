@@ -151,7 +151,11 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Common:
-    """The keywords every resource has (design §5). Times in seconds."""
+    """The keywords every resource has (design §5). Times in seconds.
+
+    provision  the loop creates what is missing and was never provisioned. False with `creatable`:
+               only on command; without it: never, not even on command.
+    """
 
     optional: bool = False
     disable: bool = False
@@ -165,6 +169,7 @@ class Common:
     tags: frozenset[str] = frozenset()
     after: tuple[str, ...] = ()
     provision: bool = True
+    creatable: bool = True
     unprovision: bool = True
     timeouts: Mapping[str, float] = field(default_factory=nothing)  # start, stop, provision, unprovision, …
     triggers: tuple[Trigger, ...] = ()
@@ -179,6 +184,7 @@ class Resource:
     spec  the driver's keywords, scoped, dereferenced and with defaults; strings may still hold
           run-time references (`{disk#1.exposed_devs[0]}`), bound before a driver sees them.
     refs  rids that its keywords refer to.
+    late  it holds run-time references (in its spec or triggers): to be bound first.
     """
 
     rid: str
@@ -187,6 +193,7 @@ class Resource:
     common: Common = Common()
     refs: frozenset[str] = frozenset()
     line: int = 0
+    late: bool = False
 
     @property
     def group(self) -> str:
