@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.decide.documents import identity
+from reconciler.decide.documents.identity import identity
 from reconciler.errors import Fault
 
 TOO_BIG = 1 << 20

@@ -31,26 +31,28 @@ class Observer:
         self._hub, self._drivers, self._bug = hub, drivers, bug
         self._followed: dict[Owner, tuple[Ask[Any], ...]] = {}
 
-    async def look(self, service: str, resources: Sequence[Resource]) -> dict[str, Seen]:
-        """`resources` so that each comes after what it needs."""
+    async def look(
+        self, service: str, resources: Sequence[Resource], follow: bool = True
+    ) -> dict[str, Seen]:
+        """`resources` so that each comes after what it needs. `follow`: queue the service on changes."""
         exposed: dict[str, Mapping[str, tuple[str, ...]]] = {}
         seen: dict[str, Seen] = {}
         for resource in resources:
             bound, missing = bind_resource(resource, exposed)
-            observed = await self.look_at(Owner(service, resource.rid), bound)
+            observed = await self._look_at(Owner(service, resource.rid), bound, follow)
             if observed.state is not State.UNKNOWN:
                 exposed[resource.rid] = observed.exposes
             seen[resource.rid] = Seen(bound, observed, missing)
         return seen
 
-    async def look_at(self, owner: Owner, resource: Resource) -> Observed:
+    async def _look_at(self, owner: Owner, resource: Resource, follow: bool) -> Observed:
         """One resource; whatever goes wrong in its driver makes it `unknown`."""
         if resource.common.disable or "nostatus" in resource.common.tags:
             return Observed(State.NA, label=resource.kind)
         driver = self._drivers[resource.kind]
         try:
             asks = driver.asks(resource.spec)
-            if self._followed.get(owner) != asks:
+            if follow and self._followed.get(owner) != asks:
                 self._hub.follow(owner, asks)
                 self._followed[owner] = asks
             await self._hub.answer(owner, [ask for ask in asks if not ask.costly])

@@ -15,7 +15,7 @@ from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
 from reconciler.engine.record import Record
 from reconciler.engine.situations import Roster, roster, situations
-from reconciler.model import Act, Goal, Owner, State, settled
+from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
 from reconciler.settings import Settings
 
 
@@ -46,17 +46,10 @@ class Reconciler:
             return self._settings.look_every
         asked = self._what_is_asked(key)
         decision = self._decide(record, asked)
-        who = roster(record, self._desk)
-        order = record.order(who.resources)
-        # Before the facts are read: a job that ends meanwhile leaves them possibly too old for it.
-        running = set(self.jobs.of(key))
-        by_rid = {r.rid: r for r in who.resources}
-        seen = await self._observer.look(key, [by_rid[rid] for rid in order.rids])
+        made, who = await self._situations(record, asked, decision)
         now = asyncio.get_running_loop().time()
-        made = situations(record, asked, decision, seen, who, order, self._desk, running, now)
-        made = self._rolling_back(record, decision, made)
         self._note(record, made, decision, now)
-        record.plan = plan(made, order, self._drivers, preflight=self._from_nothing(record, made))
+        record.plan = self._plan(record, made)
         self._act(record, made)
         self._after(record, asked, decision, made, who)
         record.passes += 1
@@ -80,7 +73,42 @@ class Reconciler:
                 what = f"start aborted due to resource {record.attempt.conflict}"
             self._event(record, "job", what, rid=step.rid, reason=step.act.value, ok=False)
 
+    async def foresee(self, record: Record) -> Plan:
+        """What a pass would plan from fresh facts; nothing is done and nothing is kept.
+
+        `record` may be one made up for a document that is not in force. What is untouched only
+        because nobody asked for it is planned as if somebody had asked for a start.
+        """
+        asked = self._desk.asked(record.key).current(self._clock.wall())
+        trial = Record(record.key, record.service, record.document, record.deleted)
+        trial.budgets, trial.stops, trial.attempt = record.budgets, record.stops, record.attempt
+        decision = decide(record.service, asked, self._here(record), record.deleted)
+        if decision.code == "NotOrchestrated":
+            decision = replace(decision, goal=ServiceGoal.UP)
+        made, _who = await self._situations(trial, asked, decision, follow=False)
+        trial.seen = {rid: s.seen for rid, s in made.items()}
+        alive = any(s.seen.state in (State.UP, State.WARN) for s in made.values() if s.goal is Goal.UP)
+        trial.attempt = replace(record.attempt, coming_up=not alive)
+        return self._plan(trial, made)
+
     # --- parts of a pass -------------------------------------------------------------------
+
+    async def _situations(
+        self, record: Record, asked: Asked, decision: Decision, follow: bool = True
+    ) -> tuple[dict[str, Situation], Roster]:
+        """Look at every resource; what is seen, beside what is wanted of it."""
+        who = roster(record, self._desk)
+        order = record.order(who.resources)
+        # Before the facts are read: a job that ends meanwhile leaves them possibly too old for it.
+        running = set(self.jobs.of(record.key))
+        by_rid = {r.rid: r for r in who.resources}
+        seen = await self._observer.look(record.key, [by_rid[rid] for rid in order.rids], follow)
+        now = asyncio.get_running_loop().time()
+        made = situations(record, asked, decision, seen, who, order, self._desk, running, now)
+        return self._rolling_back(record, decision, made), who
+
+    def _plan(self, record: Record, made: Mapping[str, Situation]) -> Plan:
+        return plan(made, record.last_order, self._drivers, preflight=self._from_nothing(record, made))
 
     def _what_is_asked(self, key: str) -> Asked:
         """Without what ran out; says so once."""
@@ -100,12 +128,14 @@ class Reconciler:
         if attempt.failed and now >= attempt.failed_until:
             attempt.failed = ""
             attempt.activated.clear()
-        here = Here(self._settings.node, self._clock.wall(), self._node_frozen(), attempt.failed)
-        decision = decide(record.service, asked, here, record.deleted)
+        decision = decide(record.service, asked, self._here(record), record.deleted)
         if record.decision is None or decision.because != record.decision.because:
             self._event(record, "decision", f"{decision.goal}: {decision.reason}", reason=decision.code)
         record.decision = decision
         return decision
+
+    def _here(self, record: Record) -> Here:
+        return Here(self._settings.node, self._clock.wall(), self._node_frozen(), record.attempt.failed)
 
     def _node_frozen(self) -> Frozen | None:
         frozen = self._desk.node_frozen()

@@ -55,6 +55,11 @@ class Record:
     _order: Order | None = field(default=None, repr=False)
     _ordered: tuple[Resource, ...] = field(default=(), repr=False)
 
+    @property
+    def last_order(self) -> Order:
+        """The edges among the resources of the last look."""
+        return self._order or order(())
+
     def order(self, resources: tuple[Resource, ...]) -> Order:
         """The edges among these; kept, because they change with the document only."""
         if self._order is None or resources != self._ordered:

@@ -12,7 +12,7 @@ from reconciler.decide.status import ResourceReport, as_api, instance, service_s
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Job, Jobs
 from reconciler.engine.record import Record
-from reconciler.model import Act, Goal, Observed, Owner, Plan, ServiceGoal, State, Step, info, settled
+from reconciler.model import Act, Goal, Note, Observed, Owner, Plan, ServiceGoal, State, Step, info, settled
 
 NOT_SEEN = Observed(State.UNKNOWN)
 
@@ -95,7 +95,7 @@ class View:
             provisioned = seen.provisioned
             if provisioned is None and remembered:
                 provisioned = True
-            notes = ()
+            notes: tuple[Note, ...] = ()
             if budget and budget.failures and not settled(record.goals.get(rid, Goal.NONE), seen):
                 notes = (info(f"failed {budget.failures} times, last: {budget.last}"),)
             reports.append(

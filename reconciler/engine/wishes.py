@@ -53,7 +53,7 @@ class Wishes:
             raise NeedsPerson(f"{key}: taken, but it will not survive a restart: {self._desk.failing}")
         return wish
 
-    async def ask_node(self, request: Mapping[str, Any], who: str, services: Mapping[str, Record]) -> None:
+    async def ask_node(self, request: Mapping[str, Any], who: str) -> None:
         """Freeze or thaw the whole node."""
         verb, now = str(request["verb"]), self._clock.wall()
         if verb not in ("freeze", "thaw"):
