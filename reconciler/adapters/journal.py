@@ -84,7 +84,7 @@ class SqliteJournal:
                     for event in self._waiting
                     if event.at >= oldest and event.number > after and service in ("", event.service)
                 ]
-        kept = [Event(*row[:6], bool(row[6]), *row[7:]) for row in rows]
+        kept = [_event(row) for row in rows]
         return [*kept, *fresh][-limit:] if limit > 0 else []
 
     def follow(self, follower: Callable[[Event], None]) -> Callable[[], None]:
@@ -231,3 +231,8 @@ def _row(event: Event) -> tuple[object, ...]:
     kind, service, rid, reason, text = (t.encode(errors="replace").decode() for t in texts)
     output = event.output.encode(errors="replace").decode()
     return (event.at, kind, service, rid, reason, text, event.ok, event.seconds, output, event.number)
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    at, kind, service, rid, reason, text, ok, seconds, output, number = row
+    return Event(at, kind, service, rid, reason, text, bool(ok), seconds, output, number)

@@ -1,0 +1,94 @@
+"""What the API asks of the agent behind it, and who asks."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol, runtime_checkable
+
+Object = dict[str, Any]
+"""JSON-able; its shape is a schema in `schemas/api/`."""
+
+
+class Role(IntEnum):
+    """Each may all that those before it may."""
+
+    NONE = 0
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks: the kernel vouches for `uid`; `name` is for people."""
+
+    uid: int
+    name: str
+    role: Role
+
+
+class Agent(Protocol):
+    """Everything the API needs. Keys are `namespace/name`.
+
+    Methods that are not async answer from memory and at once. Any may raise MayHeal (503). An
+    object that is handed out is not changed afterwards: it is written to slow clients later.
+    """
+
+    def services(self) -> Sequence[Object]:
+        """All, as service.json, by key."""
+        ...
+
+    def service(self, key: str) -> Object | None: ...
+
+    async def plan(self, key: str) -> Object:
+        """plan.json, from fresh facts."""
+        ...
+
+    async def why(self, key: str) -> Object:
+        """why.json."""
+        ...
+
+    def documents(self) -> Sequence[Object]:
+        """All files in the watched directory, as document.json."""
+        ...
+
+    def node(self) -> Object:
+        """node.json."""
+        ...
+
+    async def ask(self, key: str, wish: Object, principal: Principal) -> Object:
+        """Keep a wish (wish.json, complete); returns its `id`. Raises NeedsPerson (409).
+
+        NeedsPerson(what, todo) or NeedsPerson(what). When it returns, `service(key)` shows the wish.
+        """
+        ...
+
+    async def ask_node(self, wish: Object, principal: Principal) -> Object: ...
+
+    async def prune(self, principal: Principal) -> Object:
+        """Remove what was held back; returns {"pruned": [key…]}."""
+        ...
+
+    async def events(self, seconds: float, service: str, limit: int, after: int) -> Sequence[Object]:
+        """event.json, oldest first: the newest `limit` with a number above `after`."""
+        ...
+
+    def subscribe(self) -> AsyncIterator[tuple[str, Object]]:
+        """("service" | "deleted" | "event" | "node", object) from this call on, not from its first use.
+
+        "deleted" carries {"metadata": {"namespace", "name"}}. A slow reader may miss all but the
+        latest state of an object. See `reconciler.api.fanout`.
+        """
+        ...
+
+
+@runtime_checkable
+class Previews(Protocol):
+    """An agent that can say what a document would do before it is put in place."""
+
+    async def preview(self, path: str, content: str) -> Object:
+        """plan.json for a file of this name (below the watched directory) with this content."""
+        ...
