@@ -7,12 +7,31 @@ from typing import Any, NamedTuple, Protocol
 from reconciler.asks import Ask
 from reconciler.model import Owner
 
+IDLE_SHARE = 4.0  # what events set going leaves four times as long free as it took,
+IDLE_MOST = 0.25  # but no more than this many seconds: one look may just have hung
+
 
 class Subject(NamedTuple):
     """One thing that is looked at once for all who ask: `owner` is None unless the ask is relative."""
 
     ask: Ask[Any]
     owner: Owner | None = None
+
+
+def reason(fault: BaseException) -> str:
+    """What to tell a person about an exception."""
+    if isinstance(fault, OSError) and fault.strerror:
+        return f"{fault.filename}: {fault.strerror}" if fault.filename else fault.strerror
+    return str(fault) or type(fault).__name__
+
+
+def called(subject: Any) -> str:
+    """The thing a subject asks about, for messages."""
+    ask = subject.ask if isinstance(subject, Subject) else subject
+    for name in ("path", "target", "name"):
+        if text := getattr(ask, name, ""):
+            return str(text)
+    return type(ask).__name__
 
 
 class Desk(Protocol):

@@ -1,0 +1,290 @@
+"""One source's looks, events and answers → facts, and the keys of services whose answers changed."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from reconciler.adapters.facts.source import IDLE_MOST, IDLE_SHARE, Source, SourceStats, Subject, reason
+from reconciler.asks import (
+    NOT_YET,
+    Addresses,
+    AddressHeld,
+    Ask,
+    BlockDevice,
+    Failed,
+    File,
+    MountHealth,
+    Name,
+    Signatures,
+)
+from reconciler.contracts import Notify
+from reconciler.model import Owner
+
+RETRY_FIRST = 1.0  # seconds until a failed answer is asked again; doubles up to the period
+LATELY = 3.0  # a costly ask stays wanted for so many periods after it was read
+
+
+class Fact:
+    """What is known about one subject. `busy` while a look at it is under way."""
+
+    __slots__ = (
+        "answer",
+        "busy",
+        "desk",
+        "followers",
+        "future",
+        "launched",
+        "read_at",
+        "stale",
+        "subject",
+        "tick",
+        "waiting",
+    )
+
+    def __init__(self, subject: Subject, desk: "SourceDesk | None") -> None:
+        self.subject, self.desk = subject, desk
+        self.answer: Any = NOT_YET
+        self.tick = 0  # of the launch of the look that answered
+        self.launched = 0  # of the launch of the look under way
+        self.stale = 0  # of the last event that concerns it
+        self.busy = False
+        self.followers: set[Owner] = set()
+        self.waiting: dict[str, int] = {}  # services in `answer` now
+        self.future: asyncio.Future[None] | None = None
+        self.read_at = 0.0
+
+    @classmethod
+    def fixed(cls, subject: Subject, answer: Any) -> "Fact":
+        """A fact nobody has to look at."""
+        fact = cls(subject, None)
+        fact.answer = answer
+        return fact
+
+    def begin_wait(self, service: str) -> None:
+        self.waiting[service] = self.waiting.get(service, 0) + 1
+
+    def end_wait(self, service: str) -> None:
+        self.waiting[service] -= 1
+        if not self.waiting[service]:
+            del self.waiting[service]
+
+    def launch(self) -> "asyncio.Future[None]":
+        """Have it looked at; done when the next answer is in."""
+        if self.future is None:
+            self.future = asyncio.get_running_loop().create_future()
+        if self.desk is not None:
+            self.desk.want(self)
+        return self.future
+
+
+def unresolved(ask: Ask[Any]) -> Fact | None:
+    """The fact of an ask whose text still holds a reference: there is no such thing yet."""
+    match ask:
+        case BlockDevice(path=text) | Signatures(path=text) | File(path=text):
+            nothing: Any = None
+        case Addresses(dev=text) | AddressHeld(ip=text):
+            nothing = ()
+        case Name(name=text) | MountHealth(target=text):
+            nothing = Failed(f"{text} is not known yet")
+        case _:
+            return None
+    return Fact.fixed(Subject(ask), nothing) if "{" in text and "}" in text else None
+
+
+class SourceDesk:
+    """The hub's half of one source: launches its looks, hears its events, compares its answers."""
+
+    def __init__(self, name: str, source: Source, notify: Notify, period: float) -> None:
+        self.name, self.source = name, source
+        self.facts: dict[Subject, Fact] = {}
+        self.stale = 0  # tick of the last event that concerns all
+        self._notify = notify
+        self._period = period
+        self._tick = 1
+        self._pending: dict[Subject, Fact] = {}
+        self._scheduled = False
+        self._looks: set[asyncio.Task[None]] = set()
+        self._dirty: dict[Subject, Fact] = {}
+        self._all_dirty = False
+        self._relook_at: asyncio.TimerHandle | None = None
+        self._relook_free = 0.0
+        self._retry: asyncio.TimerHandle | None = None
+        self._retry_in = RETRY_FIRST
+        self._failing: set[Subject] = set()
+        self._stats = SourceStats()
+
+    # --- source.Desk -----------------------------------------------------------------------
+
+    def report(self, answers: Mapping[Subject, Any]) -> None:
+        """Take answers in; wake the services that follow one which differs."""
+        services: set[str] = set()
+        for subject, answer in answers.items():
+            fact = self.facts.get(subject)
+            if fact is None:
+                continue
+            old, fact.answer = fact.answer, answer
+            self._note_failure(subject, answer)
+            if old is NOT_YET:
+                services.update(o.service for o in fact.followers if o.service not in fact.waiting)
+            elif not self._same(old, answer):
+                services.update(o.service for o in fact.followers)
+            if fact.busy:
+                self._landed(fact)
+        for service in services:
+            self._notify(service)
+
+    def changed(self, subjects: Iterable[Subject] | None = None) -> None:
+        """An event: mark stale now, look again soon at what is followed."""
+        tick = self.next_tick()
+        self._stats = replace(self._stats, events=self._stats.events + 1)
+        if subjects is None:
+            self.stale, self._all_dirty = tick, True
+        else:
+            for subject in subjects:
+                fact = self.facts.get(subject)
+                if fact is not None:
+                    fact.stale = tick
+                    self._dirty[subject] = fact
+        if (self._dirty or self._all_dirty) and self._relook_at is None:
+            loop = asyncio.get_running_loop()
+            self._relook_at = loop.call_at(self._relook_free, self._relook)
+
+    def wanted(self, subject: Subject) -> bool:
+        fact = self.facts.get(subject)
+        return fact is not None and self._wanted(fact, asyncio.get_running_loop().time())
+
+    # --- for the hub -----------------------------------------------------------------------
+
+    def next_tick(self) -> int:
+        self._tick += 1
+        return self._tick
+
+    def want(self, fact: Fact) -> None:
+        """Look at it in the next batch (the one after, while a look at it is under way)."""
+        self._pending[fact.subject] = fact
+        self._schedule()
+
+    async def periodic(self) -> None:
+        """Look at all that is wanted, every period."""
+        if self.source.every is None:
+            return
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self.source.every * random.uniform(0.9, 1.1))
+            self.source.distrust()
+            now, tick = loop.time(), self.next_tick()
+            for fact in self.facts.values():
+                if fact.subject.ask.costly:
+                    fact.stale = tick
+                if self._wanted(fact, now):
+                    self.want(fact)
+
+    def drop(self, fact: Fact) -> None:
+        """Nobody asks it any more."""
+        del self.facts[fact.subject]
+        self._pending.pop(fact.subject, None)
+        self._dirty.pop(fact.subject, None)
+        self._failing.discard(fact.subject)
+
+    def statistics(self) -> SourceStats:
+        return replace(self._stats, subjects=len(self.facts), failing=len(self._failing))
+
+    async def close(self) -> None:
+        for handle in (self._relook_at, self._retry):
+            if handle is not None:
+                handle.cancel()
+        for task in self._looks:
+            task.cancel()
+        await asyncio.gather(*self._looks, return_exceptions=True)
+        await self.source.close()
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._launch)
+
+    def _launch(self) -> None:
+        self._scheduled = False
+        ready = {s: fact for s, fact in self._pending.items() if not fact.busy}
+        for subject, fact in ready.items():
+            del self._pending[subject]
+            fact.busy, fact.launched = True, self._tick
+        if ready:
+            task = asyncio.create_task(self._look(ready))
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
+
+    async def _look(self, facts: Mapping[Subject, Fact]) -> None:
+        loop = asyncio.get_running_loop()
+        began, why = loop.time(), "the source gave no answer"
+        try:
+            await self.source.look(tuple(facts))
+        except Exception as fault:  # whatever went wrong in a source, its subjects are unknown, no more
+            why = reason(fault)
+        self.report({s: Failed(why) for s, fact in facts.items() if fact.busy})
+        seconds = loop.time() - began
+        failed = any(isinstance(fact.answer, Failed) for fact in facts.values())
+        self._stats = replace(
+            self._stats,
+            looks=self._stats.looks + 1,
+            failures=self._stats.failures + failed,
+            seconds=self._stats.seconds + seconds,
+            last_seconds=seconds,
+            last_success=self._stats.last_success if failed else time.time(),
+        )
+
+    def _landed(self, fact: Fact) -> None:
+        fact.busy, fact.tick = False, fact.launched
+        if fact.future is not None:
+            fact.future.set_result(None)
+            fact.future = None
+        if fact.subject in self._pending:
+            self._schedule()
+
+    def _same(self, old: Any, new: Any) -> bool:
+        if isinstance(old, Failed) or isinstance(new, Failed):
+            return bool(old == new)
+        return self.source.same(old, new)
+
+    def _wanted(self, fact: Fact, now: float) -> bool:
+        if not fact.followers:
+            return False
+        ask = fact.subject.ask
+        return not ask.costly or now - fact.read_at < LATELY * max(self._period, getattr(ask, "every", 0.0))
+
+    def _relook(self) -> None:
+        """After an event: only what is wanted; the rest stays stale until somebody asks."""
+        self._relook_at = None
+        now = asyncio.get_running_loop().time()
+        facts = self.facts if self._all_dirty else self._dirty
+        wanted = [fact for fact in facts.values() if self._wanted(fact, now)]
+        self._dirty, self._all_dirty = {}, False
+        for fact in wanted:
+            self.want(fact)
+        self._relook_free = now + min(IDLE_SHARE * self._stats.last_seconds, IDLE_MOST)
+
+    def _note_failure(self, subject: Subject, answer: Any) -> None:
+        """What failed is tried again by itself, more and more slowly."""
+        if not isinstance(answer, Failed):
+            self._failing.discard(subject)
+            if not self._failing:
+                self._retry_in = RETRY_FIRST
+            return
+        self._failing.add(subject)
+        if self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(self._retry_in, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._retry_in = min(self._retry_in * 2, self.source.every or self._period)
+        now, tick = asyncio.get_running_loop().time(), self.next_tick()
+        for fact in [self.facts[subject] for subject in self._failing]:
+            if self._wanted(fact, now):
+                self.want(fact)
+            else:
+                fact.stale = tick

@@ -1,0 +1,172 @@
+"""Paths → what is there; a watch on each directory tells of change, a look at all of them in periods."""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from grp import getgrgid
+from posixpath import split
+from pwd import getpwuid
+from typing import Any
+
+from reconciler.adapters.facts.mounts import MountSource
+from reconciler.adapters.facts.source import Base, Desk, Subject
+from reconciler.adapters.facts.watches import Watches
+from reconciler.adapters.facts.workers import Workers
+from reconciler.asks import File, FileSeen
+
+See = Callable[[str], FileSeen | None]
+_LIMIT = 5.0
+_MOST = 32
+_KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFBLK: "block"}
+
+
+class FileSource(Base):
+    """Files by path. One on a dead mount costs its own answer and those of the same mount."""
+
+    def __init__(
+        self,
+        every: float,
+        events: bool,
+        mounts: MountSource,
+        see: "Callable[[str], FileSeen | None] | None" = None,
+    ) -> None:
+        super().__init__(every)
+        self._mounts, self._see = mounts, see or seen
+        self._watches = Watches(self._changed) if events else None
+        self._places: dict[Subject, tuple[str, str]] = {}  # subject → directory, name
+        self._subjects: dict[str, dict[str, set[Subject]]] = {}  # and back
+        self._workers = Workers(_MOST, self._late, domain=lambda subject: self._mount_of(subject.ask.path))
+
+    async def start(self, desk: Desk) -> None:
+        await super().start(desk)
+        if self._watches is not None:
+            self._watches.start()
+            self._mounts.listen(self._remounted)
+
+    async def look(self, subjects: Sequence[Subject]) -> None:
+        for subject in subjects:
+            if subject not in self._places:
+                directory, name = self._places[subject] = split(_path(subject))
+                self._subjects.setdefault(directory, {}).setdefault(name, set()).add(subject)
+        await self._workers.run(subjects, self._look, lambda _: _LIMIT, self.desk.report)
+
+    def distrust(self) -> None:
+        _user.cache_clear()
+        _group.cache_clear()
+        if self._watches is not None:
+            self._watches.distrust()
+
+    def forget(self, subjects: Iterable[Subject]) -> None:
+        for subject in subjects:
+            directory, name = self._places.pop(subject, ("", ""))
+            names = self._subjects.get(directory, {})
+            names.get(name, set()).discard(subject)
+            if not names.get(name, True):
+                del names[name]
+            if not names and self._subjects.pop(directory, None) is not None and self._watches is not None:
+                self._watches.forget(directory)
+
+    async def close(self) -> None:
+        if self._watches is not None:
+            self._watches.close()
+
+    # --- in a thread -----------------------------------------------------------------------
+
+    def _look(self, subject: Subject) -> FileSeen | None:
+        path = _path(subject)
+        if self._watches is not None:
+            self._watches.cover(split(path)[0])  # before the look: what happens after it is an event
+        return self._see(path)
+
+    # --- in the loop -----------------------------------------------------------------------
+
+    def _changed(self, directory: str, name: str | None) -> None:
+        """Of the names in this directory this one, or all of them when None; "" for all there is."""
+        if not directory:
+            self.desk.changed()
+            return
+        names = self._subjects.get(directory, {})
+        found = names.get(name, set()) if name is not None else set().union(*names.values())
+        if found:
+            self.desk.changed(found)
+
+    def _remounted(self, targets: set[str]) -> None:
+        """Below a new or vanished mount the same paths mean other files."""
+        for directory in self._subjects:
+            if any(_is_below(directory, target) for target in targets):
+                if self._watches is not None:
+                    self._watches.forget(directory)
+                self._changed(directory, None)
+        for target in targets:
+            self._changed(*split(target))
+
+    def _mount_of(self, path: str) -> str:
+        targets = self._mounts.targets
+        while path and path not in targets:
+            path = split(path)[0]
+        return path
+
+    def _late(self, subject: Any) -> None:
+        self.desk.changed([subject])
+
+
+def seen(path: str) -> FileSeen | None:
+    """None when there is nothing of that name. Raises OSError when it cannot be told."""
+    try:
+        found = os.stat(path)
+    except OSError as fault:
+        if fault.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return _dangling(path)
+    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "other")
+    # A directory's own size follows what is put into it, and tells nothing.
+    return _made(kind, found, found.st_size if kind == "file" else 0, os.path.realpath(path))
+
+
+def _dangling(path: str) -> FileSeen | None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        found = os.lstat(path)
+        if stat.S_ISLNK(found.st_mode):
+            return _made("link", found, 0, "")
+    return None
+
+
+def _made(kind: str, found: os.stat_result, size: int, real: str) -> FileSeen:
+    return FileSeen(
+        kind=kind,
+        mode=stat.S_IMODE(found.st_mode),
+        user=_user(found.st_uid),
+        group=_group(found.st_gid),
+        size=size,
+        uid=found.st_uid,
+        gid=found.st_gid,
+        real=real,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _user(uid: int) -> str:
+    try:
+        return getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+@lru_cache(maxsize=1024)
+def _group(gid: int) -> str:
+    try:
+        return getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _is_below(directory: str, target: str) -> bool:
+    return directory == target or directory.startswith(target.rstrip("/") + "/")
+
+
+def _path(subject: Subject) -> str:
+    assert isinstance(subject.ask, File)
+    return subject.ask.path

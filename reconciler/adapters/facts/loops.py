@@ -1,0 +1,56 @@
+"""/sys/block/loop* → loop devices and the files behind them."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from reconciler.adapters.facts.source import Base, Desk, Subject
+from reconciler.adapters.facts.uevents import Uevents
+from reconciler.adapters.facts.workers import Workers
+from reconciler.asks import Loop
+
+SYSFS = "/sys/block"
+_LIMIT = 5.0
+
+
+class LoopSource(Base):
+    """All loop devices that have a backing file. One that was deleted ends in " (deleted)"."""
+
+    def __init__(self, every: float, uevents: Uevents, sysfs: str = SYSFS) -> None:
+        super().__init__(every)
+        self._uevents, self._sysfs = uevents, sysfs
+        self._workers = Workers(2, self._late)
+
+    async def start(self, desk: Desk) -> None:
+        await super().start(desk)
+        self._uevents.listen(self._heard)
+        self._uevents.start()
+
+    async def look(self, subjects: Sequence[Subject]) -> None:
+        await self._workers.run(subjects, lambda _: read(self._sysfs), lambda _: _LIMIT, self.desk.report)
+
+    async def close(self) -> None:
+        self._uevents.close()
+
+    def _heard(self, name: str) -> None:
+        if not name or name.startswith("loop"):
+            self.desk.changed()
+
+    def _late(self, subject: Any) -> None:
+        self.desk.changed([subject])
+
+
+def read(sysfs: str) -> tuple[Loop, ...]:
+    """Loops in the order of their numbers. Raises OSError when sysfs cannot be read."""
+    names = [name for name in os.listdir(sysfs) if name.startswith("loop")]
+    found = []
+    for name in sorted(names, key=lambda name: (len(name), name)):
+        place = Path(sysfs, name, "loop")
+        with contextlib.suppress(FileNotFoundError, OSError):  # not attached, or gone while we read
+            file = os.fsdecode((place / "backing_file").read_bytes()).removesuffix("\n")
+            offset, limit = int((place / "offset").read_text()), int((place / "sizelimit").read_text())
+            autoclear = (place / "autoclear").read_text().strip() == "1"
+            found.append(Loop(f"/dev/{name}", file, offset, limit, autoclear))
+    return tuple(found)
