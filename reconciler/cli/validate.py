@@ -1,0 +1,30 @@
+"""`standfast validate FILE…|DIR` → every fault, as file:line: path: what; exit 0 when there is none."""
+
+import argparse
+from pathlib import Path
+
+HELP = "check documents and print every fault in them"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    from reconciler.cli import documents
+
+    parser.add_argument(
+        "paths", metavar="FILE|DIR", type=Path, nargs="+", help="documents, or directories of them"
+    )
+    documents.options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from reconciler.cli import documents
+
+    where = documents.home(args)
+    read = list(documents.documents(args.paths, where))
+    faults = [fault for document in read for fault in document.checked.faults]
+    documents.tell(faults)
+    bad = sum(1 for document in read if document.checked.faults)
+    if faults:
+        documents.summary(f"{len(faults)} faults in {bad} of {len(read)} documents")
+    else:
+        documents.summary(f"{len(read)} documents, no faults")
+    return 1 if faults else 0
