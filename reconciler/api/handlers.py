@@ -13,7 +13,7 @@ from reconciler.api import shapes
 from reconciler.api.agent import Agent, Object, Previews, Principal, Role
 from reconciler.api.routes import ADMIN_VERBS
 from reconciler.api.select import select, unmatched
-from reconciler.api.streams import Streams
+from reconciler.api.streams import HEARTBEAT, Streams
 from reconciler.errors import MayHeal, NeedsPerson
 
 PRINCIPAL = web.RequestKey("principal", Principal)
@@ -67,7 +67,10 @@ class Handlers:
         return _json(await self._agent.ask_node(wish, request[PRINCIPAL]), 202)
 
     async def documents(self, request: web.Request) -> web.StreamResponse:
-        return await _list(request, self._agent.documents())
+        found = self._agent.documents()
+        if request.query.get("faulty", "") == "true":
+            found = [document for document in found if not document["valid"]]
+        return await _list(request, found)
 
     async def preview(self, request: web.Request) -> web.StreamResponse:
         body = await _body(request, "preview")
@@ -80,14 +83,15 @@ class Handlers:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         seconds, service, limit, after = _events_query(request)
+        beat = _heartbeat(request)
         if "text/event-stream" in request.headers.get("Accept", ""):
             if last := request.headers.get("Last-Event-ID", ""):
                 after, seconds = int(_number("Last-Event-ID", last)), math.inf
-            return await self.streams.events(request, min(seconds, 1e10), service, limit, after)
+            return await self.streams.events(request, min(seconds, 1e10), service, limit, after, beat)
         return await _list(request, await self._agent.events(seconds, service, limit, after))
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
-        return await self.streams.watch(request, request.query.getall("selector", []))
+        return await self.streams.watch(request, request.query.getall("selector", []), _heartbeat(request))
 
     def _named(self, request: web.Request) -> tuple[str, Object]:
         key = f"{request.match_info['namespace']}/{request.match_info['name']}"
@@ -155,6 +159,10 @@ def _events_query(request: web.Request) -> tuple[float, str, int, int]:
     limit = _number("limit", query.get("limit", "1000"))
     after = _number("after", query.get("after", "0"))
     return seconds, query.get("service", ""), min(int(limit), 100_000), int(after)
+
+
+def _heartbeat(request: web.Request) -> float:
+    return max(_number("heartbeat", request.query.get("heartbeat", str(HEARTBEAT))), 0.1)
 
 
 def _number(name: str, text: str) -> float:

@@ -30,11 +30,16 @@ class Route:
 
 
 SELECTOR = Query("selector", "string", "Only these: name (of namespace root), ns/name, globs.", many=True)
+HEARTBEAT = Query(
+    "heartbeat", "number", "Seconds of silence before a sign of life (default 15, at least 0.1)."
+)
+FAULTY = Query("faulty", "boolean", "Only those that are not fit to be in force.")
 EVENTS = (
     Query("seconds", "number", "Only of the last so many seconds (default: a day)."),
     Query("service", "string", "Only of this service (ns/name)."),
     Query("limit", "integer", "At most so many, the newest (default 1000)."),
     Query("after", "integer", "Only with a number above this one."),
+    HEARTBEAT,
 )
 ONE = "/v1/services/{namespace}/{name}"
 
@@ -68,7 +73,14 @@ ROUTES = (
         body="wish",
         status=202,
     ),
-    Route("GET", "/v1/documents", "documents", "The files in the watched directory.", "documents"),
+    Route(
+        "GET",
+        "/v1/documents",
+        "documents",
+        "The files in the watched directory.",
+        "documents",
+        query=(FAULTY,),
+    ),
     Route(
         "POST",
         "/v1/preview",
@@ -96,7 +108,7 @@ ROUTES = (
         "watch",
         "All objects, then each that changes, and events, as text/event-stream.",
         "service",
-        query=(SELECTOR,),
+        query=(SELECTOR, HEARTBEAT),
         streams=True,
     ),
 )

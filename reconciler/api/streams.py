@@ -10,7 +10,7 @@ from aiohttp import web
 from reconciler.api.agent import Agent, Object
 from reconciler.api.select import key_of, matches, select
 
-HEARTBEAT = 15.0  # seconds of silence before a sign of life
+HEARTBEAT = 15.0  # seconds of silence before a sign of life, by default
 
 
 class Streams:
@@ -22,7 +22,9 @@ class Streams:
         """Let every reader go: the agent ends."""
         self._ending.set()
 
-    async def watch(self, request: web.Request, selectors: Sequence[str]) -> web.StreamResponse:
+    async def watch(
+        self, request: web.Request, selectors: Sequence[str], heartbeat: float
+    ) -> web.StreamResponse:
         """All that is selected, then "ready", then what changes."""
         changes = self._agent.subscribe()
         try:
@@ -30,7 +32,7 @@ class Streams:
             for service in select(self._agent.services(), selectors):
                 await _send(response, "service", service)
             await _send(response, "ready", {})
-            async for kind, object in self._live(response, changes):
+            async for kind, object in self._live(response, changes, heartbeat):
                 if _concerns(kind, object, selectors):
                     await _send(response, kind, object)
         finally:
@@ -38,7 +40,7 @@ class Streams:
         return response
 
     async def events(
-        self, request: web.Request, seconds: float, service: str, limit: int, after: int
+        self, request: web.Request, seconds: float, service: str, limit: int, after: int, heartbeat: float
     ) -> web.StreamResponse:
         """Those that were, then those that come; none twice, none left out."""
         changes = self._agent.subscribe()
@@ -48,7 +50,7 @@ class Streams:
             for event in await self._agent.events(seconds, service, limit, after):
                 await _send(response, "event", event, event["number"])
                 sent = event["number"]
-            async for kind, object in self._live(response, changes):
+            async for kind, object in self._live(response, changes, heartbeat):
                 if kind == "event" and object["number"] > sent and service in ("", object["service"]):
                     await _send(response, "event", object, object["number"])
         finally:
@@ -56,7 +58,7 @@ class Streams:
         return response
 
     async def _live(
-        self, response: web.StreamResponse, changes: AsyncIterator[tuple[str, Object]]
+        self, response: web.StreamResponse, changes: AsyncIterator[tuple[str, Object]], heartbeat: float
     ) -> AsyncIterator[tuple[str, Object]]:
         """Changes as they come, with heartbeats between; ends with the agent."""
         ending = asyncio.ensure_future(self._ending.wait())
@@ -65,7 +67,7 @@ class Streams:
             while not self._ending.is_set():
                 waiting = waiting or asyncio.ensure_future(_next(changes))
                 await asyncio.wait(
-                    (waiting, ending), timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED
+                    (waiting, ending), timeout=heartbeat, return_when=asyncio.FIRST_COMPLETED
                 )
                 if waiting.done():
                     try:

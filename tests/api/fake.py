@@ -7,7 +7,6 @@ from typing import Any
 
 from reconciler.api.agent import Object, Principal
 from reconciler.api.fanout import Fanout
-from reconciler.errors import NeedsPerson
 
 STARTED = 1_700_000_000.0
 
@@ -16,7 +15,7 @@ def resource(kind: str, state: str = "up", **more: Any) -> Object:
     made = {
         "kind": kind,
         "state": state,
-        "flags": "......./"[::-1].replace("/", ".") if kind != "app.simple" else "...../..",
+        "flags": "........" if kind != "app.simple" else "...../..",
         "label": f"{kind} label",
         "provisioned": None,
         "since": STARTED,
@@ -90,6 +89,20 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> Object:
         "message": message,
         "since": STARTED,
         "generation": "0123abcd",
+    }
+
+
+def document(path: str, faults: tuple[str, ...] = ()) -> Object:
+    name = path.rpartition(".")[0]
+    made = [{"file": path, "line": 7, "path": "spec", "what": what, "todo": "mend it"} for what in faults]
+    return {
+        "path": path,
+        "key": name if "/" in name else f"root/{name}",
+        "generation": "0123abcd",
+        "valid": not faults,
+        "in_force": not faults,
+        "faults": made,
+        "lints": [],
     }
 
 
@@ -245,7 +258,3 @@ class FakeAgent:
     def _fail(self) -> None:
         if self.fails:
             raise self.fails
-
-
-def refusing(what: str, todo: str) -> NeedsPerson:
-    return NeedsPerson(what, todo)

@@ -18,7 +18,7 @@ from reconciler.api.routes import ROUTES, Route
 from reconciler.api.server import Server
 from reconciler.errors import MayHeal, NeedsPerson
 from tests.api.conftest import Reader
-from tests.api.fake import FakeAgent, service
+from tests.api.fake import FakeAgent, document, service
 
 BODIES = {"wish": {"verb": "stop"}, "preview": {"path": "svc1.yaml", "content": "kind: Service"}}
 
@@ -38,6 +38,16 @@ async def test_every_route_answers_in_its_shape(
         else:
             answer = await response.json()
     assert shapes.fault(route.answer, answer) == ""
+
+
+async def test_lists_only_faulty_documents_when_asked(
+    http: aiohttp.ClientSession, agent: FakeAgent
+) -> None:
+    agent.files = [document("good.yaml"), document("bad.yaml", ("unknown keyword",))]
+    async with http.get("/v1/documents?faulty=true") as response:
+        answer = await response.json()
+    assert shapes.fault("documents", answer) == ""
+    assert [item["path"] for item in answer["items"]] == ["bad.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -195,12 +205,9 @@ async def test_events_resume_where_the_client_was(http: aiohttp.ClientSession, a
         assert [(await reader.next())[2] for _ in range(2)] == ["4", "5"]
 
 
-async def test_silence_is_broken_by_heartbeats(
-    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("reconciler.api.streams.HEARTBEAT", 0.01)
+async def test_silence_is_broken_by_heartbeats(http: aiohttp.ClientSession) -> None:
     headers = {"Accept": "text/event-stream"}
-    async with asyncio.timeout(5), http.get("/v1/events", headers=headers) as response:
+    async with asyncio.timeout(5), http.get("/v1/events?heartbeat=0.1", headers=headers) as response:
         assert await response.content.readline() == b": heartbeat\n"
 
 

@@ -1,0 +1,47 @@
+"""`standfast plan` → what would be done now, what would follow, and what waits for what."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciler.cli import client, output
+
+HELP = "Show what would be done now and then, command by command, and what waits."
+
+
+def arguments(parser: Any) -> None:
+    parser.add_argument("selectors", nargs="*", metavar="SELECTOR", help="name, namespace/name, globs")
+    client.options(parser)
+
+
+def run(args: Any) -> int:
+    found = client.get(args, "/v1/services", {"selector": args.selectors})["items"]
+    plans = {_name(service): client.get(args, client.service_path(service, "/plan")) for service in found}
+    value = {"items": [{"service": name, **plan} for name, plan in plans.items()]}
+    output.show(args, value, lambda: "\n\n".join(text(name, plan) for name, plan in plans.items()))
+    return client.OK
+
+
+def text(name: str, plan: Mapping[str, Any]) -> str:
+    """A plan as a person reads it; one that is empty says so."""
+    lines = list(_lines(plan))
+    return "\n".join([f"{name}:", *lines] if lines else [f"{name}: nothing to do"])
+
+
+def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
+    for note in plan.get("notes", ()):
+        yield f"  {note}"
+    for when in ("now", "then"):
+        if plan[when]:
+            yield f"  {when}"
+        for step in plan[when]:
+            yield f"    {step['rid']} {step['act']}" + (f" ({step['why']})" if step["why"] else "")
+            for operation in step["operations"]:
+                yield f"      {operation}"
+    if plan["waiting"]:
+        yield "  waiting"
+    for one in plan["waiting"]:
+        yield f"    {one['rid']} {one['why']}"
+
+
+def _name(service: Mapping[str, Any]) -> str:
+    return f"{service['metadata']['namespace']}/{service['metadata']['name']}"
