@@ -57,8 +57,8 @@ def decide(service: Service, asked: Asked, here: Here, deleted: bool = False) ->
 def _wanted(service: Service, asked: Asked, here: Here, deleted: bool) -> Decision:
     if deleted:
         return _deleted(service)
-    if service.nodes and here.node not in service.nodes:
-        why = f"{here.node} is not among its nodes ({', '.join(service.nodes)})"
+    if here.node not in service.nodes:
+        why = f"{here.node} is not among its nodes ({', '.join(service.nodes) or 'none match'})"
         return Decision(ServiceGoal.ABSENT, "NotANode", (why,))
     if service.disable:
         return Decision(ServiceGoal.UNTOUCHED, "Disabled", ("the document says disable: true",))
@@ -97,7 +97,7 @@ def _policy(service: Service, here: Here) -> Decision:
         case "no":
             why = "orchestrate: no, and nobody asked for a start: it is only reported"
             return Decision(ServiceGoal.UNTOUCHED, "NotOrchestrated", (why,))
-        case "start" if service.nodes and service.nodes[0] != here.node:
+        case "start" if service.nodes[0] != here.node:
             why = f"orchestrate: start belongs to {service.nodes[0]}, the first of its nodes"
             return Decision(ServiceGoal.STANDBY, "OtherNode", (why,))
         case _:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reconciler.contracts import Store
+from reconciler.contracts import Clock, Store
 from reconciler.decide.asked import NOBODY, Asked, Frozen, read, written
 from reconciler.decide.frames import packed, unpacked
 from reconciler.errors import MayHeal
@@ -21,8 +21,10 @@ RETRY = 2.0
 class Desk:
     """Kept values of one node. `changed` is called with the service's key when a wish is written."""
 
-    def __init__(self, store: Store, node: str, boot_id: str, changed: Callable[[str], None]) -> None:
-        self._store, self._boot_id, self._changed = store, boot_id, changed
+    def __init__(
+        self, store: Store, node: str, boot_id: str, clock: Clock, changed: Callable[[str], None]
+    ) -> None:
+        self._store, self._boot_id, self._clock, self._changed = store, boot_id, clock, changed
         self._prefix = f"nodes/{node}/"
         self._values: dict[str, Any] = {}
         self._dirty: set[str] = set()
@@ -33,6 +35,7 @@ class Desk:
         self._applied: dict[str, dict[str, Resource]] = {}
         self._writer: asyncio.Task[None] | None = None
         self.failing = ""
+        self.last_success = 0.0  # wall-clock
 
     async def start(self) -> None:
         """Read everything; raises MayHeal when the store does not answer."""
@@ -154,7 +157,7 @@ class Desk:
             deletes = [self._prefix + n for n in names if n not in self._values]
             try:
                 await self._store.commit({}, {self._prefix + n: v for n, v in puts.items()}, deletes)
-                self.failing = ""
+                self.failing, self.last_success = "", self._clock.wall()
             except MayHeal as fault:
                 self.failing = str(fault)
                 self._dirty |= names

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.decide.documents.identity import identity
+from reconciler.decide.documents.identity import Flavour, identity
 from reconciler.errors import Fault
 
 TOO_BIG = 1 << 20
@@ -21,7 +21,7 @@ class File:
 
     path: str  # as shown
     key: str
-    flavour: str
+    flavour: Flavour
     signature: Signature
     content: bytes | None = None
     fault: Fault | None = None
@@ -75,7 +75,7 @@ def _candidates(root: str) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def _file(path: str, shown: str, key: str, flavour: str, known: File | None, strict: bool) -> File:
+def _file(path: str, shown: str, key: str, flavour: Flavour, known: File | None, strict: bool) -> File:
     signature: Signature = (0, 0, 0, 0, 0, 0)
     try:
         # Not to wait for ever on a fifo somebody dropped here.

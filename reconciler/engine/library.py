@@ -6,14 +6,14 @@ is in force is still looked after.
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from reconciler.contracts import Clock, Event, Recorder
-from reconciler.decide.documents import Checked, Home, check
+from reconciler.decide.documents import Checked, Flavour, Home, check
 from reconciler.engine.desk import Desk
 from reconciler.engine.directory import File, Listing, listing
 from reconciler.engine.prune import TOGETHER, Verdict, judge
@@ -57,6 +57,7 @@ class Library:
         self.verdict = Verdict()
         self.real = ""
         self.listed = False
+        self.scans = 0
         self.last_success = 0.0  # wall-clock
         self.troubles: dict[str, Trouble] = {}  # by path
         self.lints: dict[str, tuple[Fault, ...]] = {}  # by key
@@ -66,7 +67,7 @@ class Library:
         stored = dict(self._desk.documents())
         for key, kept in stored.items():
             content = base64.b64decode(str(kept["content"]))
-            checked = await self._check(content, str(kept["path"]), key, str(kept["flavour"]), len(stored))
+            checked = await self._check(content, str(kept["path"]), key, kept["flavour"], len(stored))
             if checked.service is None:  # a newer agent reads it more strictly
                 self.troubles[str(kept["path"])] = Trouble(str(kept["path"]), key, checked.faults)
                 continue
@@ -83,6 +84,7 @@ class Library:
                 await self._take_in(listed)
                 self._files = listed.files
                 self.last_success = self._clock.wall()
+            self.scans += 1
             return self._judge_missing(listed, confirmed)
 
     # --- what is there ---------------------------------------------------------------------
@@ -124,7 +126,7 @@ class Library:
     async def _check_file(self, file: File, together: int) -> Checked:
         return await self._check(file.content or b"", file.path, file.key, file.flavour, together)
 
-    async def _check(self, content: bytes, path: str, key: str, flavour: str, together: int) -> Checked:
+    async def _check(self, content: bytes, path: str, key: str, flavour: Flavour, together: int) -> Checked:
         work: Callable[[], Checked] = partial(check, content, path, key, flavour, self._home)
         if together <= BULK:
             return await asyncio.to_thread(work)
@@ -220,6 +222,3 @@ def _duplicate(file: File, files: list[File]) -> Fault:
 def _kept(file: File) -> dict[str, str]:
     content = base64.b64encode(file.content or b"").decode()
     return {"path": file.path, "flavour": file.flavour, "content": content}
-
-
-Scan = Callable[[], Awaitable[float | None]]

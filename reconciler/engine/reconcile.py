@@ -30,19 +30,22 @@ class Reconciler:
         desk: Desk,
         recorder: Recorder,
         clock: Clock,
+        records: dict[str, Record],
         passed: Callable[[str], None],
         gone: Callable[[str], None],
     ) -> None:
         self._settings, self._drivers, self._observer = settings, drivers, observer
         self._desk, self._recorder, self._clock = desk, recorder, clock
         self._passed, self._gone = passed, gone
-        self.records: dict[str, Record] = {}
+        self.records = records
         self.jobs: Jobs  # set by the daemon: a job's end comes back here
+        self.leaving = ""  # why everything goes down before the agent ends, "" when it does not
+        self.halted = False  # the agent ends: nothing new is begun
 
     async def reconcile(self, key: str) -> float:
         """One pass; returns the seconds after which to look again. Safe to call at any time."""
         record = self.records.get(key)
-        if record is None:
+        if record is None or self.halted:
             return self._settings.look_every
         asked = self._what_is_asked(key)
         decision = self._decide(record, asked)
@@ -129,6 +132,8 @@ class Reconciler:
             attempt.failed = ""
             attempt.activated.clear()
         decision = decide(record.service, asked, self._here(record), record.deleted)
+        if self.leaving and decision.goal is not ServiceGoal.UNTOUCHED:
+            decision = Decision(ServiceGoal.ABSENT, "Leaving", (*decision.because, self.leaving))
         if record.decision is None or decision.because != record.decision.because:
             self._event(record, "decision", f"{decision.goal}: {decision.reason}", reason=decision.code)
         record.decision = decision

@@ -20,6 +20,10 @@ HERE = Here("n1", now=1000.0)
 STACK = (res("ip#0"), res("fs#a"), res("app#0"), res("fs#s", standby=True))
 
 
+def svc(**fields):
+    return Service("svc", **{"nodes": ("n1",), "resources": STACK, "source": "svc.yaml", **fields})
+
+
 def wish(verb, **fields):
     return Wish(verb, "alice", 900.0, **fields)
 
@@ -63,6 +67,7 @@ STOPPED = Asked(standing=wish("stop"))
         pytest.param(
             {"orchestrate": "ha"}, STOPPED, DOWN, id="orchestrate ha, after stop: down until start"
         ),
+        pytest.param({"nodes": ()}, started(), ABSENT, id="its nodes match none"),
         pytest.param({"nodes": ("n2",)}, started(), ABSENT, id="this node is not among its nodes"),
         pytest.param({"disable": True}, started(), UNTOUCHED, id="disabled"),
         pytest.param(
@@ -78,7 +83,7 @@ STOPPED = Asked(standing=wish("stop"))
     ],
 )
 def test_who_wins(fields, asked, goal):
-    service = Service("svc", resources=STACK, source="svc.yaml", **fields)
+    service = svc(**fields)
     decision = decide(service, asked, HERE)
     assert decision.goal is goal
     assert decision.reason
@@ -89,13 +94,13 @@ def test_who_wins(fields, asked, goal):
     [("stop", ABSENT, False), ("orphan", UNTOUCHED, False), ("purge", ABSENT, True)],
 )
 def test_a_removed_document(on_delete, goal, destroy):
-    decision = decide(Service("svc", on_delete=on_delete), NOBODY, HERE, deleted=True)
+    decision = decide(svc(on_delete=on_delete), NOBODY, HERE, deleted=True)
     assert (decision.goal, decision.destroy) == (goal, destroy)
 
 
 def test_a_failed_start_is_left_alone_for_a_while_but_a_person_is_heard():
     here = replace(HERE, start_failed="app#0: exited with code 1")
-    service = Service("svc", resources=STACK)
+    service = svc()
     assert decide(service, NOBODY, here).goal is DOWN
     assert "exited with code 1" in decide(service, NOBODY, here).reason
     assert decide(service, Asked(wish=wish("provision")), here).goal is UP
@@ -103,7 +108,7 @@ def test_a_failed_start_is_left_alone_for_a_while_but_a_person_is_heard():
 
 def test_a_frozen_node_freezes_its_services_but_a_local_command_acts():
     here = replace(HERE, frozen=Frozen("bob", 900.0, scope="node"))
-    service = Service("svc", resources=STACK)
+    service = svc()
     assert decide(service, NOBODY, here).goal is UNTOUCHED
     assert decide(service, Asked(wish=wish("restart", phase="down", local=True)), here).goal is DOWN
 
@@ -145,13 +150,13 @@ def test_a_frozen_node_freezes_its_services_but_a_local_command_acts():
     ],
 )
 def test_goals_of_resources(asked, goals):
-    service = Service("svc", resources=STACK)
+    service = svc()
     decision = decide(service, asked, HERE)
     assert {r.rid: goal_of(r, decision, asked).value for r in STACK} == goals
 
 
 def test_disabled_and_noaction_resources_have_no_goal():
-    decision = decide(Service("svc"), NOBODY, HERE)
+    decision = decide(svc(), NOBODY, HERE)
     assert goal_of(res("fs#a", disable=True), decision, NOBODY) is Goal.NONE
     assert goal_of(res("fs#a", tags=frozenset({"noaction"})), decision, NOBODY) is Goal.NONE
 
@@ -167,7 +172,7 @@ def test_disabled_and_noaction_resources_have_no_goal():
     ],
 )
 def test_refusals_say_what_to_do(fields, verb, until, rids, words):
-    service = Service("svc", resources=STACK, source="svc.yaml", line=7, **fields)
+    service = svc(line=7, **fields)
     said = refusal(service, verb, until, rids)
     assert words in said
     assert bool(words) == bool(said)

@@ -1,0 +1,42 @@
+# `make run` tries it, `make test` tests it. Everything lives in .venv; nothing else of the machine is touched
+# but for `make test`, which installs missing test tools with apt where it runs as root.
+SHELL := /bin/bash
+PY := .venv/bin/python
+STAMP := .venv/.stamp
+DEV := .venv/.stamp-dev
+
+.PHONY: run test lint bench schemas clean
+
+run: $(STAMP)
+	@.venv/bin/standfast run --sandbox --services examples/services $(if $(filter 1,$(ONCE)),--tour)
+
+test: $(DEV) lint
+	@./tests/tools.sh
+	@.venv/bin/pytest -n 2 --dist loadfile
+
+lint: $(DEV)
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
+
+bench: $(DEV)
+	@$(PY) -m tests.bench
+
+schemas: $(STAMP)
+	@$(PY) -m reconciler.cli.schemas schemas/editor.json
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(STAMP): pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Standfast needs Python 3.11 or newer."; exit 1; }
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { echo "python3-venv is missing: sudo apt install python3-venv"; exit 1; }
+	@test -x $(PY) || python3 -m venv .venv
+	@echo "installing into .venv (once) …"
+	@.venv/bin/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV): $(STAMP)
+	@.venv/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@

@@ -1,0 +1,384 @@
+"""Settings → a running agent: every part made, wired, started and ended in order."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from metrics.account import Account, measure_lag
+from metrics.exporter import Exporter
+from metrics.exporter import serve as serve_metrics
+from metrics.figures import Statistics
+from reconciler.adapters.clock import SystemClock
+from reconciler.adapters.drivers import Drivers
+from reconciler.adapters.facts import standard_sources
+from reconciler.adapters.facts.hub import Hub
+from reconciler.adapters.journal import SqliteJournal
+from reconciler.adapters.linux import LinuxHost
+from reconciler.adapters.programs import Programs
+from reconciler.adapters.store_memory import MemoryStore
+from reconciler.adapters.store_sqlite import SqliteStore
+from reconciler.agent import LocalAgent
+from reconciler.api.server import Server
+from reconciler.asks import NodeSeen
+from reconciler.contracts import Event, Store
+from reconciler.decide.documents import Home
+from reconciler.engine.desk import Desk
+from reconciler.engine.environment import environment
+from reconciler.engine.jobs import Ended, Jobs
+from reconciler.engine.library import Library
+from reconciler.engine.observe import Observer
+from reconciler.engine.queue import KeyQueue, worker
+from reconciler.engine.reconcile import Reconciler
+from reconciler.engine.record import Record
+from reconciler.engine.watch import watch
+from reconciler.engine.wishes import Wishes
+from reconciler.errors import MayHeal, NeedsPerson
+from reconciler.model import Owner, ServiceGoal
+from reconciler.settings import Settings
+
+WORKERS = 16
+TIDY_EVERY = 60.0
+GRACE = 5.0
+"""Seconds without any step after which a start that has not succeeded will not do so soon."""
+log = logging.getLogger("standfast")
+
+
+class Telling:
+    """contracts.Recorder: journal, counters, log and whoever listens."""
+
+    def __init__(self, journal: SqliteJournal, account: Account) -> None:
+        self._journal, self._account = journal, account
+        self.listeners: list[Callable[[Event], None]] = []
+
+    @property
+    def dropped(self) -> int:
+        """Events that could not be kept."""
+        return self._journal.dropped
+
+    def record(self, event: Event) -> None:
+        self._journal.add(event)
+        self._account.record(event)
+        level = logging.INFO if event.ok else logging.WARNING
+        log.log(level, "%s", event.text, extra={"event": event})
+        for listener in self.listeners:
+            listener(event)
+
+
+@dataclass
+class Running:
+    """A started agent."""
+
+    settings: Settings
+    records: dict[str, Record]
+    queue: KeyQueue
+    jobs: Jobs
+    desk: Desk
+    library: Library
+    agent: LocalAgent
+    reconciler: Reconciler
+    tell: Telling
+    hub: Hub
+    metrics_port: int = 0
+
+    def settled(self) -> bool:
+        """Nothing runs, and nothing more will be done until the world or a person changes something."""
+        return (
+            self.library.scans > 0
+            and self.queue.idle()
+            and not self.jobs.running
+            and all(record.passes and not record.plan.now for record in self.records.values())
+        )
+
+    async def converged(self, until: asyncio.Event, patience: float) -> bool:
+        """Wait until every service is as wanted, or none of them gets any further in `GRACE` seconds.
+
+        False when `patience` (seconds) ran out or `until` was set before.
+        """
+        loop = asyncio.get_running_loop()
+        end, quiet_since = loop.time() + patience, None
+        while loop.time() < end and not until.is_set():
+            if self.settled():
+                if all(record.up_as_wanted() for record in self.records.values()):
+                    return True
+                quiet_since = quiet_since or loop.time()
+                if loop.time() - quiet_since > GRACE:
+                    return True
+            else:
+                quiet_since = None
+            await self.stirred()
+        return False
+
+    async def stirred(self) -> None:
+        """Something happened, or a moment passed."""
+        news = self.agent.subscribe()
+        try:
+            async with asyncio.timeout(0.05):
+                await anext(news)
+        except TimeoutError:
+            return
+        finally:
+            await news.aclose()  # type: ignore[attr-defined]  # a fan-out's reader has one
+
+    async def stop_all(self, patience: float = 120.0) -> bool:
+        """Take every service down, standby too, until that is seen; False when time ran out."""
+        self.reconciler.leaving = "the agent ends and was told to stop what it runs"
+        for key in list(self.records):
+            self.queue.add(key)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while not all(_down(record) for record in self.records.values()) or self.jobs.running:
+                    await self.stirred()
+                return True
+        return False
+
+
+def _down(record: Record) -> bool:
+    decision = record.decision
+    gone = decision is not None and decision.goal in (ServiceGoal.ABSENT, ServiceGoal.UNTOUCHED)
+    return gone and record.up_as_wanted()
+
+
+@asynccontextmanager
+async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Running]:
+    """An agent for the length of the block; what it runs stays up when the block ends.
+
+    `keep`: False keeps nothing on disk but the events. Raises NeedsPerson when another agent has
+    this run directory, or a directory cannot be made.
+    """
+    async with AsyncExitStack() as stack:
+        _directories(settings)
+        stack.enter_context(_alone(settings.run / "standfast.lock"))
+        clock, account = SystemClock(), Account()
+        boot_id = _boot_id()
+        store, notices = await _store(settings, keep)
+        stack.push_async_callback(store.close)
+        journal = SqliteJournal(settings.state / "events.db", settings.events_days, settings.events_mb)
+        stack.callback(journal.close)
+        tell = Telling(journal, account)
+
+        queue = KeyQueue()
+        stack.callback(queue.close)
+        desk = Desk(store, settings.node, boot_id, clock, queue.add)
+        await desk.start()
+        stack.push_async_callback(desk.close)
+
+        programs = Programs(settings)
+        records: dict[str, Record] = {}
+        host = LinuxHost(settings, programs, lambda owner: environment(records, settings.node, owner))
+        node = NodeSeen(settings.node, boot_id, settings.labels)
+        hub = Hub(
+            settings,
+            queue.add,
+            standard_sources(settings, desk.memory, node, programs, host.run_check),
+        )
+        await hub.start()
+        stack.push_async_callback(hub.close)
+
+        drivers = Drivers()
+        observer = Observer(hub, drivers, lambda owner, text: _bug(tell, clock, owner, text))
+        # Built in a ring: a pass tells the agent's view, which is made of the passes' records.
+        told: dict[str, Callable[[str], None]] = {}
+        reconciler = Reconciler(
+            settings,
+            drivers,
+            observer,
+            desk,
+            tell,
+            clock,
+            records,
+            passed=lambda key: told["passed"](key),
+            gone=lambda key: told["gone"](key),
+        )
+
+        def ended(done: Ended) -> None:
+            seconds = asyncio.get_running_loop().time() - done.job.started
+            record = records.get(done.job.owner.service)
+            resource = record and record.whole.get(done.job.owner.rid)
+            if resource:
+                account.job(done.job.step.act.value, resource.kind, seconds, done.ok or done.turned)
+            reconciler.ended(done)
+            queue.add(done.job.owner.service)
+
+        jobs = Jobs(host, hub, desk, tell, clock, settings.max_jobs, ended)
+        reconciler.jobs = jobs
+        bulk = ProcessPoolExecutor(max_workers=1)
+        stack.callback(bulk.shutdown, wait=False, cancel_futures=True)
+        home = _home(settings)
+        library = Library(
+            settings.services, home, desk, records, tell, clock, queue.add, settings.removal_after, bulk
+        )
+        await library.load()
+        wishes = Wishes(desk, records, tell, clock)
+        agent = LocalAgent(
+            settings, home, reconciler, desk, jobs, library, wishes, journal, clock, queue.add
+        )
+        agent.notices += notices
+        told.update(passed=agent.passed, gone=agent.gone)
+        tell.listeners.append(agent.happened)
+        for notice in notices:
+            tell.record(Event(clock.wall(), "daemon", reason="Notice", text=notice, ok=False))
+
+        server = Server(agent, settings.socket, settings.roles)
+        await server.start()
+        stack.push_async_callback(server.close)
+        made = Running(settings, records, queue, jobs, desk, library, agent, reconciler, tell, hub)
+        await _metrics(stack, made, account, notices)
+
+        async def counted(key: str) -> float:
+            loop = asyncio.get_running_loop()
+            started, ok = loop.time(), False
+            try:
+                again_in = await reconciler.reconcile(key)
+                ok = True
+                return again_in
+            finally:
+                account.passed(loop.time() - started, ok, key)
+
+        def report(key: str, fault: Exception) -> None:
+            expected = isinstance(fault, NeedsPerson | MayHeal)
+            log.error("pass of %s failed: %s", key, fault, exc_info=None if expected else fault)
+            text = f"pass failed: {fault!r}"
+            tell.record(Event(clock.wall(), "daemon", key, reason="PassFailed", text=text, ok=False))
+
+        tasks = [
+            asyncio.create_task(worker(queue, counted, report, settings.look_every, settings.retry_max))
+            for _ in range(WORKERS)
+        ]
+        tasks.append(asyncio.create_task(watch(settings.services, library.scan, settings)))
+        tasks.append(asyncio.create_task(measure_lag(account)))
+        tasks.append(asyncio.create_task(_tidy(programs)))
+        stack.push_async_callback(_cancelled, tasks)
+        tell.record(
+            Event(clock.wall(), "daemon", reason="Started", text=f"agent of {settings.node} started")
+        )
+        try:
+            yield made
+        finally:
+            reconciler.halted = True
+            # What runs is carried to its end: half an operation is worse than a late exit.
+            await jobs.drain()
+
+
+async def _metrics(stack: AsyncExitStack, made: Running, account: Account, notices: list[str]) -> None:
+    """The listener is a convenience: a port that is taken must not keep services down."""
+    settings = made.settings
+    if not settings.metrics_listen:
+        return
+    exporter = Exporter(settings.node, made.agent.services, lambda: _statistics(made), account)
+    try:
+        listener = await serve_metrics(exporter, settings.metrics_listen)
+    except (NeedsPerson, MayHeal) as fault:
+        made.agent.notices.append(f"no metrics: {fault}")
+        log.warning("no metrics: %s", fault)
+        return
+    made.metrics_port = listener.port
+    stack.push_async_callback(listener.close)
+
+
+def _statistics(made: Running) -> Statistics:
+    library = made.library
+    documents = {key: not record.faults for key, record in made.records.items() if not record.deleted}
+    documents |= {t.key: False for t in library.troubles.values() if t.key}
+    return {
+        "node_frozen": made.desk.node_frozen() is not None,
+        "jobs_running": len(made.jobs.running),
+        "queue_depth": len(made.queue),
+        "sources": made.hub.statistics(),
+        "documents": documents,
+        "refused_files": len(library.troubles),
+        "directory_readable": library.listed,
+        "directory_last_success": library.last_success,
+        "prune_held": bool(library.verdict.held),
+        "store_up": not made.desk.failing,
+        "store_last_success": made.desk.last_success,
+        "events_dropped": made.tell.dropped,
+    }
+
+
+async def _store(settings: Settings, keep: bool) -> tuple[Store, list[str]]:
+    """The store of one host. One that cannot be had is stood in for by memory: services come first."""
+    if not keep:
+        return MemoryStore(), []
+    try:
+        opened = await SqliteStore.open(settings.state / "state.db")
+    except (MayHeal, OSError) as fault:
+        return MemoryStore(), [f"nothing is kept over a restart: {fault}"]
+    return opened.store, [opened.set_aside] if opened.set_aside else []
+
+
+def _directories(settings: Settings) -> None:
+    for path, mode in ((settings.run, 0o755), (settings.state, 0o755)):
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=mode)
+        except OSError as fault:
+            if path == settings.run:
+                raise NeedsPerson(
+                    f"{path} cannot be made: {fault.strerror}; name another with --run"
+                ) from None
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One agent for each run directory; the kernel lets go of the lock however we end."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NeedsPerson(
+                f"another agent runs with {path.parent}: stop it, or name another directory with --run"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _home(settings: Settings) -> Home:
+    return Home(
+        node=settings.node,
+        env=settings.env,
+        labels=settings.labels,
+        cluster_nodes=settings.cluster_nodes,
+        services=str(settings.services),
+        state=str(settings.state),
+        run=str(settings.run),
+        root=os.geteuid() == 0,
+    )
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _bug(tell: Telling, clock: SystemClock, owner: Owner, text: str) -> None:
+    log.error("a bug in the driver of %s:\n%s", owner, text)
+    last = text.strip().splitlines()[-1]
+    event = Event(
+        clock.wall(), "daemon", owner.service, owner.rid, reason="Bug", text=last, ok=False, output=text
+    )
+    tell.record(event)
+
+
+async def _tidy(programs: Programs) -> None:
+    while True:
+        await asyncio.sleep(TIDY_EVERY)
+        await programs.rotate_logs()
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def with_paths(settings: Settings, **paths: str | None) -> Settings:
+    """Settings with the given directories moved; None leaves one where it is."""
+    moved: Mapping[str, Path] = {name: Path(p).absolute() for name, p in paths.items() if p}
+    return replace(settings, **moved)  # type: ignore[arg-type]  # the names are those of path fields

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Debian packages the tests use → installed where we are root, else a word about what will be skipped.
+set -euo pipefail
+declare -A package=(
+  [ip]=iproute2 [promtool]=prometheus [mkfs.xfs]=xfsprogs [mkfs.btrfs]=btrfs-progs [lvm]=lvm2
+  [nft]=nftables [unshare]=util-linux [e2fsck]=e2fsprogs [setpriv]=util-linux
+)
+missing=()
+for tool in "${!package[@]}"; do
+  command -v "$tool" >/dev/null || PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+  echo "installing for the tests: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  echo "not installed, their tests are skipped: ${missing[*]}" >&2
+fi
