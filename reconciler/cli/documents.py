@@ -8,12 +8,12 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.cli.client import USAGE, Failed
-from reconciler.decide.documents import Checked, Flavour, Home, check, identity
+from reconciler.cli.client import FAILED, USAGE, Failed
+from reconciler.decide.documents import Checked, Home, check, identity
 from reconciler.decide.documents.node import read_node
 from reconciler.errors import Fault
 
@@ -42,7 +42,7 @@ def home(args: argparse.Namespace) -> Home:
     if args.node or path.exists():
         settings, faults = read_node(_content(path), str(path))
         if faults:
-            raise Failed(1, "\n".join(map(str, faults)))
+            raise Failed(FAILED, "\n".join(map(str, faults)))
     named = args.node_name or settings.get("node") or socket.gethostname()
     fields = ("env", "labels", "cluster_nodes", "services", "state", "run")
     return Home(
@@ -71,41 +71,35 @@ def summary(text: str) -> None:
 
 
 def _directory(root: Path, where: Home) -> Iterator[Read]:
-    found = sorted(path for path in root.rglob("*") if path.is_file())
-    holders: dict[str, Path] = {}
-    for path in found:
-        named = identity(path.relative_to(root).as_posix())
-        if named is None:
+    """Two files of one key are both refused."""
+    found = [(path, identity(path.relative_to(root).as_posix())) for path in sorted(root.rglob("*"))]
+    keys = [named[0] for _, named in found if isinstance(named, tuple)]
+    for path, named in found:
+        if named is None or not path.is_file():
             continue
         if isinstance(named, Fault):
-            fault = Fault(str(path), 0, named.path, named.what, named.todo)
-            yield Read(path, "", Checked(None, faults=(fault,)))
+            yield Read(path, "", Checked(None, faults=(replace(named, file=str(path)),)))
             continue
         key, flavour = named
-        read = Read(path, key, check(_content(path), str(path), key, flavour, where))
-        if other := holders.setdefault(key, path) if holders.get(key) != path else None:
-            if other != path:
-                todo = f"Remove one: {other} or {path}"
-                fault = Fault(str(path), 0, "", f"is a second file for {key}.", todo)
-                read = Read(path, key, Checked(None, read.checked.document, (*read.checked.faults, fault)))
-        yield read
+        checked = check(_content(path), str(path), key, flavour, where)
+        if keys.count(key) > 1:
+            twice = Fault(
+                str(path), 0, "", f"is not the only file for {key}.", "Remove all of them but one."
+            )
+            checked = replace(checked, service=None, faults=(twice, *checked.faults))
+        yield Read(path, key, checked)
 
 
 def _file(path: Path, where: Home) -> Read:
     """A file by itself may be meant for any namespace."""
     named = identity(path.name)
-    if named is None or isinstance(named, Fault):
-        what = named or Fault(
-            str(path), 0, "", "is no document's name.", "Documents end in .yaml or .conf."
+    if isinstance(named, tuple):
+        key, flavour = named
+        return Read(
+            path, key, check(_content(path), str(path), f"/{key.partition('/')[2]}", flavour, where)
         )
-        return Read(path, "", Checked(None, faults=(Fault(str(path), 0, "", what.what, what.todo),)))
-    key, flavour = named
-    return Read(path, key, alone(path, key.partition("/")[2], flavour, where))
-
-
-def alone(path: Path, name: str, flavour: Flavour, where: Home) -> Checked:
-    """Check one file whose directory says nothing about its namespace."""
-    return check(_content(path), str(path), f"/{name}", flavour, where)
+    fault = named or Fault("", 0, "", "is not named like a document.", "Documents end in .yaml or .conf.")
+    return Read(path, "", Checked(None, faults=(replace(fault, file=str(path)),)))
 
 
 def _content(path: Path) -> bytes:

@@ -20,6 +20,9 @@ _PLAIN = re.compile(
     r"[A-Za-z0-9/_.][A-Za-z0-9/_.@+%=,#:-]*( [A-Za-z0-9/_.@+%=,(-][A-Za-z0-9/_.@+%=,()-]*)*"
 )
 
+_OLD_BOOLEANS = frozenset({"yes", "no", "on", "off", "y", "n"})
+"""Text in YAML 1.2, yet truth values to many other programs: quoted for their sake."""
+
 
 def convert(
     content: bytes, path: str, key: str, home: Home
@@ -134,7 +137,12 @@ def _text(value: Any, inside: bool = False) -> str:
     """A scalar, quoted wherever it would not be read as the same text."""
     if not isinstance(value, str):
         return json.dumps(value)
-    bare = _PLAIN.fullmatch(value) and scalar(value) == value and not value.endswith(":")
-    if bare and not (inside and "," in value) and ": " not in value and " #" not in value:
+    odd = value.endswith(":") or ": " in value or " #" in value or (inside and "," in value)
+    if (
+        _PLAIN.fullmatch(value)
+        and scalar(value) == value
+        and not odd
+        and value.lower() not in _OLD_BOOLEANS
+    ):
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -17,22 +17,24 @@ _SHAPED = ("pattern", "enum", "maxLength", "minLength", "format")
 def editor_schema() -> dict[str, Any]:
     """A JSON Schema of whole documents."""
     whole = kinds.schema("service.json")
-    spec = _section(kinds.service_kind())
+    defs: dict[str, Any] = {}
+    spec = _section(kinds.service_kind(), defs)
     resources = dict(spec["properties"]["resources"])
     resources["additionalProperties"] = {
         "type": "object",
         "properties": {"type": {"type": "string"}},
     }
     resources["patternProperties"] = {
-        f"^{group}#": _group(group) for group in sorted({kind.group for kind in kinds.kinds().values()})
+        f"^{group}#": _group(group, defs)
+        for group in sorted({kind.group for kind in kinds.kinds().values()})
     }
     spec["properties"]["resources"] = resources
-    spec["properties"]["vars"] = whole["properties"]["spec"]["properties"]["vars"]
-    spec["properties"]["subsets"] = whole["properties"]["spec"]["properties"]["subsets"]
-    return {**whole, "properties": {**whole["properties"], "spec": spec}}
+    for name in ("vars", "subsets"):
+        spec["properties"][name] = whole["properties"]["spec"]["properties"][name]
+    return {**whole, "properties": {**whole["properties"], "spec": spec}, "$defs": defs}
 
 
-def _group(group: str) -> dict[str, Any]:
+def _group(group: str, defs: dict[str, Any]) -> dict[str, Any]:
     """The kinds of one group: which one follows from `type`, or is the group's default."""
     found = [kind for kind in kinds.kinds().values() if kind.group == group]
     by_default = kinds.DEFAULT_TYPES.get(group)
@@ -42,14 +44,21 @@ def _group(group: str) -> dict[str, Any]:
         condition: dict[str, Any] = {"properties": {"type": {"const": name}}}
         if name != by_default:
             condition["required"] = ["type"]
-        rules.append({"if": condition, "then": _section(kind)})
+        rules.append({"if": condition, "then": _section(kind, defs)})
     required = {} if by_default in names else {"required": ["type"]}
     return {"type": "object", "properties": {"type": {"enum": names}}, **required, "allOf": rules}
 
 
-def _section(kind: Kind) -> dict[str, Any]:
-    """The keywords of one section, each also under its other names and with scopes."""
-    properties = {keyword: _loose(found) for keyword, found in kind.properties.items()}
+def _section(kind: Kind, defs: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of one section, each also under its other names and with scopes.
+
+    `defs` collects what each of them may be, the common ones once for all kinds.
+    """
+    properties = {}
+    for keyword, found in kind.properties.items():
+        name = f"{kind.name if keyword in kind.own else 'common'}.{keyword}"
+        defs[name] = _loose(found)
+        properties[keyword] = {"$ref": f"#/$defs/{name}"}
     named = {**properties, **{other: properties[keyword] for other, keyword in kind.aliases.items()}}
     rules = [
         {"anyOf": [{"required": [word]} for word in (keyword, *_others(kind, keyword))]}
