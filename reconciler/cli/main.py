@@ -8,7 +8,7 @@ when their command is used: a person waits for every import.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +33,7 @@ COMMANDS = {
     "unprovision": "wishes",
     "purge": "wishes",
     "clear": "wishes",
+    "abort": "wishes",
     "prune": "prune",
     "events": "events",
     "logs": "logs",
@@ -56,8 +57,13 @@ EPILOG = """exit codes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code, and tells of failures in one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: dispatch(words))
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Its exit code; a failure becomes one line on stderr and its code."""
     try:
-        return _dispatch(words)
+        return command()
     except client.Failed as failure:
         print(f"standfast: {failure}", file=sys.stderr)
         return failure.code
@@ -78,7 +84,8 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _dispatch(words: list[str]) -> int:
+def dispatch(words: list[str]) -> int:
+    """Run one command; failures are raised."""
     ahead: list[str] = []
     while words and words[0].startswith("--run"):  # allowed before the verb, too
         ahead += words[: 1 if "=" in words[0] else 2]

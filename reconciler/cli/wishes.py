@@ -1,0 +1,121 @@
+"""start, stop, freeze and the like → wishes that the agent keeps, and their fulfilment awaited."""
+
+from typing import Any
+
+from reconciler.cli import client, judge, output, wait
+
+HELP = {
+    "start": "Start services and keep them up, until `stop` or `clear`.",
+    "stop": "Stop services and keep them down, until `start` or `clear`.",
+    "restart": "Stop services, then start them.",
+    "freeze": "Have nothing done to services, or with --node to this host, of its own accord.",
+    "thaw": "End a freeze.",
+    "provision": "Create what is missing: volumes, filesystems, directories.",
+    "unprovision": "Destroy what was created, with all data on it.",
+    "purge": "Unprovision, and remove the document: nothing is left.",
+    "clear": "Forget failures, spent restarts and what was asked before.",
+    "abort": "Give up what was asked for and is not done yet.",
+}
+PARTS = ("start", "stop", "restart", "provision", "unprovision", "clear")
+DESTROY = ("unprovision", "purge")
+NODE = ("freeze", "thaw")
+
+
+def arguments(parser: Any) -> None:
+    verb = parser.get_default("command")
+    many = "*" if verb in NODE else "+"
+    parser.add_argument("selectors", nargs=many, metavar="SELECTOR", help="name, namespace/name, globs")
+    if verb in NODE:
+        parser.add_argument("--node", action="store_true", help="this whole host")
+    if verb in PARTS:
+        parser.add_argument("--rid", action="append", default=[], help="only this resource (fs#app)")
+    if verb in ("start", "restart"):
+        parser.add_argument("--upto", default="", metavar="GROUP", help="no group after this one (disk)")
+    if verb in ("stop", "restart"):
+        parser.add_argument("--downto", default="", metavar="GROUP", help="no group before this one")
+    if verb in ("start", "stop", "freeze"):
+        parser.add_argument(
+            "--for", type=output.duration, dest="seconds", metavar="2h", help="end by itself"
+        )
+    if verb in ("start", "stop", "restart"):
+        parser.add_argument("--force", action="store_true", help="override a mark, or a stop that is stuck")
+    if verb in (*PARTS, "purge"):
+        parser.add_argument("--local", action="store_true", help="on this host, once, even while frozen")
+    if verb in DESTROY:
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--reason", default="", help="shown to others")
+    wait_options(parser)
+    client.options(parser)
+
+
+def wait_options(parser: Any) -> None:
+    parser.add_argument("--no-wait", action="store_false", dest="wait", help="return at once")
+    parser.add_argument("--wait", action="store_true", default=True, help="until it is done (the default)")
+    parser.add_argument(
+        "--time", type=output.duration, default=wait.LIMIT, metavar="5m", help="wait no longer (5m)"
+    )
+
+
+def run(args: Any) -> int:
+    if args.command in NODE and (args.node or not args.selectors):
+        return _ask_node(args)
+    services = client.get(args, "/v1/services", {"selector": args.selectors})["items"]
+    if args.command in DESTROY and not args.yes:
+        _confirm(args, [judge.name_of(service) for service in services])
+    asked: list[wait.Asked] = []
+    told: list[dict[str, str]] = []
+    worst = client.OK
+    for service in services:
+        key = judge.name_of(service)
+        try:
+            number = client.post(args, client.service_path(service, "/wish"), body(args))["id"]
+        except client.Failed as failure:
+            if len(services) == 1 or failure.code == client.NO_AGENT:
+                raise
+            output.complain(f"{key}: {failure}")
+            worst = max(worst, failure.code)
+            continue
+        told.append({"service": key, "id": number})
+        asked.append(wait.wish(key, args.command, number, rids(args), _whole(args)))
+    if not args.wait:
+        lines = [f"{one['service'].removeprefix('root/')}: {args.command} asked" for one in told]
+        output.show(args, {"items": told}, lambda: "\n".join(lines))
+        return worst
+    return max(worst, wait.until_done(args, asked, args.time))
+
+
+def body(args: Any) -> dict[str, object]:
+    """The wish as the API takes it; options that a verb does not have are left out."""
+    made: dict[str, object] = {"verb": args.command}
+    given = {"reason": args.reason, "rids": rids(args), "for": getattr(args, "seconds", None)}
+    given |= {name: getattr(args, name, None) for name in ("upto", "downto", "force", "local")}
+    return made | {name: value for name, value in given.items() if value}
+
+
+def rids(args: Any) -> list[str]:
+    """`--rid a --rid b` and `--rid a,b`."""
+    return [rid for word in getattr(args, "rid", []) for rid in word.split(",") if rid]
+
+
+def _whole(args: Any) -> bool:
+    return not (getattr(args, "upto", "") or getattr(args, "downto", ""))
+
+
+def _ask_node(args: Any) -> int:
+    if args.selectors:
+        raise client.Failed(client.USAGE, "name services or --node, not both")
+    if not args.node:
+        raise client.Failed(client.USAGE, "name services, or --node for this whole host")
+    told = client.post(args, "/v1/node/wish", body(args))
+    output.show(args, told, lambda: f"node: {args.command} asked")
+    return client.OK
+
+
+def _confirm(args: Any, keys: list[str]) -> None:
+    """A destroyer of data is asked for by word: the name, typed."""
+    for key in keys:
+        name = key.removeprefix("root/")
+        part = f" ({', '.join(rids(args))})" if rids(args) else ""
+        question = f"{args.command} destroys the data of {name}{part} for ever. Type {name} to go on: "
+        if not output.confirmed(question, name):
+            raise client.Failed(client.REFUSED, f"{name}: not confirmed, nothing was done (--yes confirms)")
