@@ -1,0 +1,17 @@
+"""fs.ext4: an ext4 filesystem on a block device → checked, mounted, made when the device is blank."""
+
+from resources.device_filesystem import DeviceFilesystem, DeviceSpec
+
+KIND = "fs.ext4"
+Spec = DeviceSpec
+
+_DRIVER = DeviceFilesystem(
+    fstype="ext4",
+    signatures=frozenset({"ext4", "ext4dev", "ext3", "ext2"}),  # it mounts its forebears
+    make=("mkfs.ext4", "-q"),
+    check=("e2fsck", "-p"),
+    check_ok=(0, 1, 32, 33),  # clean, errors corrected, cancelled by the user
+)
+
+asks, observe, operations = _DRIVER.asks, _DRIVER.observe, _DRIVER.operations
+create, destroy, exclusive = _DRIVER.create, _DRIVER.destroy, _DRIVER.exclusive
