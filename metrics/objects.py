@@ -7,6 +7,7 @@ from metrics.account import Account
 from metrics.catalogue import ACTIVITIES, ASKED, RID, SVC
 from metrics.page import Page, labelled
 
+ENDED = ("refused", "expired", "failed")
 SETTLED = {
     "up": ("up", "n/a", "stdby up"),
     "standby": ("up", "n/a", "stdby up"),
@@ -30,6 +31,8 @@ def write_service(
     key = f"{meta['namespace']}/{meta['name']}"
     svc = labelled(SVC, (meta["namespace"], meta["name"]))
     frozen, wish, conditions = status["frozen"], status["wish"], status["conditions"]
+    if wish and wish["state"] in ENDED:
+        wish = None
     facts = [str(spec.get(name, default)) for name, default in DESCRIBED]
     since = float(frozen["since"] if frozen else 0), float(wish["since"] if wish else 0)
     by_type = {one["type"]: (one["status"], one["reason"]) for one in conditions}

@@ -26,7 +26,7 @@ STATES = {
 }
 LEVELS = {"warn": "yellow", "error": "red", "waits": "grey"}
 ACTIVITIES = {"idle": "grey"}
-NOTICES = {"frozen": "blue", "node frozen": "blue", "not provisioned": "red", "part provisioned": "red"}
+NOTICES = {"not provisioned": "red", "part provisioned": "red"}
 
 Words = tuple[str, str]
 """Text and the name of its colour, or ""."""
@@ -207,8 +207,7 @@ def _notices(here: Mapping[str, Any], status: Mapping[str, Any]) -> list[Words]:
     """What is to be said of an instance, in OpenSVC's order."""
     texts = ["warn"] if here["overall"] == "warn" else []
     if here["frozen"]:
-        by_node = (status.get("frozen") or {}).get("scope") == "node"
-        texts.append("node frozen" if by_node else "frozen")
+        texts.append(_scoped(status.get("frozen") or {}))
     if here["provisioned"] in ("false", "mixed"):
         texts.append("not provisioned" if here["provisioned"] == "false" else "part provisioned")
     texts += [text for text in (here["state"], here["expect"]) if text]
@@ -218,6 +217,8 @@ def _notices(here: Mapping[str, Any], status: Mapping[str, Any]) -> list[Words]:
 def _notice_colour(text: str) -> str:
     if text.endswith(("failed", "stuck")):
         return "red"
+    if text.endswith("frozen"):
+        return "blue"
     return NOTICES.get(text) or ACTIVITIES.get(text) or ("yellow" if text == "warn" else "")
 
 
@@ -226,15 +227,15 @@ def _remarks(status: Mapping[str, Any], now: float) -> list[Words]:
     said: list[Words] = []
     if wish := status.get("wish"):
         what = " ".join((wish["verb"], *(wish.get("rids") or ())))
-        ended = f", {wish['state']}" if wish.get("state") in ("refused", "expired") else ""
+        ended = f", {wish['state']}" if wish.get("state") in ("refused", "expired", "failed") else ""
+        ended += f": {wish['message']}" if ended and wish.get("message") else ""
         text = f"asked by {wish['who']}: {what}, {ago(now - wish['since'])} ago"
         said.append((text + _because(wish) + ended, "red" if ended else ""))
     elif status["goal"] not in ("up", "untouched") and status.get("reason"):
         said.append((f"wanted {status['goal']}: {status['reason']}", ""))
     if frozen := status.get("frozen"):
-        scope = "node frozen" if frozen.get("scope") == "node" else "frozen"
         until = f", until {when(frozen['until'], now)}" if frozen.get("until") else ""
-        text = f"{scope} by {frozen['who']}, {ago(now - frozen['since'])} ago{until}"
+        text = f"{_scoped(frozen)} by {frozen['who']}, {ago(now - frozen['since'])} ago{until}"
         said.append((text + _because(frozen), "blue"))
     said.extend(
         (f"stalled: {condition['reason']}: {condition['message']}", "red")
@@ -242,6 +243,11 @@ def _remarks(status: Mapping[str, Any], now: float) -> list[Words]:
         if condition["type"] == "Stalled" and condition["status"] == "True"
     )
     return said
+
+
+def _scoped(frozen: Mapping[str, Any]) -> str:
+    scope = frozen.get("scope", "service")
+    return "frozen" if scope == "service" else f"{scope} frozen"
 
 
 def _because(asked: Mapping[str, Any]) -> str:

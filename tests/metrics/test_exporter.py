@@ -24,7 +24,7 @@ from reconciler.errors import MayHeal, NeedsPerson
 from reconciler.model import Act, Goal, Observed, ServiceGoal, State, settled
 from tests.metrics.world import NODE, Figures, service_object, statistics
 
-WISH = {"verb": "stop", "who": "alice", "since": 1700000000.0}
+WISH = {"verb": "stop", "who": "alice", "since": 1700000000.0, "state": "pending"}
 FROZEN = {"who": "bob", "since": 1700000005.0}
 
 
@@ -95,13 +95,20 @@ def test_a_state_is_one_of_all(made, name, wanted):
 
 
 @pytest.mark.parametrize(
-    ("status", "verb"),
-    [({}, "nothing"), ({"wish": WISH}, "stop"), ({"wish": WISH | {"verb": "purge"}}, "other")],
+    ("wish", "verb"),
+    [
+        pytest.param(None, "nothing", id="nobody asked"),
+        pytest.param(WISH, "stop", id="a stop"),
+        pytest.param(WISH | {"state": "fulfilled"}, "stop", id="a stop that stands"),
+        pytest.param(WISH | {"verb": "purge"}, "other", id="a one-off"),
+        pytest.param(WISH | {"state": "refused"}, "nothing", id="refused: nothing stands"),
+    ],
 )
-def test_who_asked(status, verb):
-    found = scraped([service_object(**status)])
+def test_who_asked(wish, verb):
+    found = scraped([service_object(wish=wish)])
     assert the_one(found, "standfast_service_asked", by="verb") == verb
-    assert of(found, "standfast_service_asked_timestamp_seconds") == (1700000000.0 if status else 0)
+    since = 0 if verb == "nothing" else 1700000000.0
+    assert of(found, "standfast_service_asked_timestamp_seconds") == since
 
 
 def test_frozen_apart_from_state():

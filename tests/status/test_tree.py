@@ -134,8 +134,8 @@ STALLED = {"type": "Stalled", "status": "True", "reason": "Blocked", "message": 
             id="of which resources",
         ),
         pytest.param(
-            {"wish": WISH | {"state": "refused", "reason": ""}},
-            "|- asked by alice: stop, 3 min ago, refused",
+            {"wish": WISH | {"state": "refused", "reason": "", "message": "git says stopped"}},
+            "|- asked by alice: stop, 3 min ago, refused: git says stopped",
             id="and what became of it",
         ),
         pytest.param(

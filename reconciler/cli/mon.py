@@ -1,0 +1,217 @@
+"""`standfast mon` → agent, hosts and services at a glance: a row each, a cell for each host.
+
+Cells are OpenSVC's: O up, S stdby up, X down, s stdby down, ! warn, / not there, ? unknown; behind
+it ! overall warn, ^ first in placement, * frozen, P not provisioned, and what is being done.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reconciler.cli import client, judge, output, tree
+
+HELP = "Watch agent, hosts and services at a glance, a cell for each host."
+
+AGAIN = 1.0  # seconds before a lost agent is looked for again
+ICONS = {
+    "up": "O",
+    "stdby up": "S",
+    "down": "X",
+    "stdby down": "s",
+    "warn": "!",
+    "n/a": "/",
+    "unknown": "?",
+    "elsewhere": "X",
+}
+QUIET = {"down": "grey", "stdby down": "grey"}
+"""A host where a service is down as it should be is no news: only the service's own state is red."""
+
+Words = tree.Words
+Line = tuple[list[Words], list[list[Words]]]
+"""Columns on the left, and for each host its cell."""
+
+
+def arguments(parser: Any) -> None:
+    parser.add_argument("selectors", nargs="*", metavar="SELECTOR", help="name, namespace/name, globs")
+    parser.add_argument("-w", "--watch", action="store_true", help="go on showing what changes")
+    client.options(parser)
+
+
+def run(args: Any) -> int:
+    if args.watch:
+        return _watch(args)
+    node = client.get(args, "/v1/node")
+    found = client.get(args, "/v1/services", {"selector": args.selectors})
+    _show(args, node, found["items"])
+    return client.OK
+
+
+def _watch(args: Any) -> int:
+    """Draw again at every change, until interrupted; a lost agent is waited for."""
+    while True:
+        try:
+            _follow(args)
+        except client.Failed as failure:
+            if failure.code != client.NO_AGENT:
+                raise
+            output.say(f"{_clear()}{failure}\nwaiting for it…")
+            time.sleep(AGAIN)
+
+
+def _follow(args: Any) -> None:
+    node = client.get(args, "/v1/node")
+    known: dict[str, Any] = {}
+    complete = False
+    for kind, thing in client.stream(args, "/v1/watch", {"selector": args.selectors}):
+        if kind == "service":
+            known[judge.name_of(thing)] = thing
+        elif kind == "deleted":
+            known.pop(judge.name_of(thing), None)
+        elif kind == "node":
+            node = thing
+        complete = complete or kind == "ready"
+        if complete and kind in ("service", "deleted", "node", "ready"):
+            _show(args, node, list(known.values()), _clear())
+
+
+def _show(args: Any, node: Mapping[str, Any], services: Sequence[Any], before: str = "") -> None:
+    value = {"node": node, "items": list(services)}
+    output.show(args, value, lambda: before + render(node, services, output.colour()))
+
+
+def _clear() -> str:
+    return "\x1b[H\x1b[J" if output.width() else ""
+
+
+def render(
+    node: Mapping[str, Any],
+    services: Iterable[Mapping[str, Any]],
+    colour: bool = False,
+    now: float | None = None,
+) -> str:
+    """The three sections, without a line break at the end. `now`: wall-clock time, for ages."""
+    listed = sorted(services, key=lambda one: tree.natural(tree.full_name(one)))
+    me = node["name"]
+    others = {*node.get("cluster_nodes", ()), *(n for one in listed for n in one["status"]["instances"])}
+    nodes = [me, *sorted(others - {me}, key=tree.natural)]
+    sections = [
+        ("Agent", [me], _agent(node, time.time() if now is None else now)),
+        ("Nodes", nodes, _nodes(node, nodes)),
+        ("Services", nodes, [_service(one, nodes) for one in listed]),
+    ]
+    lines = [line for _, _, rows in sections for line in rows]
+    widths = [max(len(left[n][0]) for left, _ in lines) for n in range(4)]
+    # A cell may hold words ("starting"): hosts' columns grow with them.
+    wide = [
+        max([len(name), *(_length(c[n]) for _, c in lines if n < len(c))]) for n, name in enumerate(nodes)
+    ]
+    drawn = []
+    for title, heads, rows in sections:
+        margin = sum(widths) + 2 * len(widths) + 2
+        names = " ".join(_padded([(name, "bold")], wide[n], colour) for n, name in enumerate(heads))
+        drawn += ["", _padded([(title, "bold")], margin, colour) + names.rstrip()]
+        drawn += [_drawn(left, cells, widths, wide, colour) for left, cells in rows]
+    return "\n".join(drawn[1:])
+
+
+def _drawn(
+    left: list[Words], cells: list[list[Words]], widths: list[int], wide: list[int], colour: bool
+) -> str:
+    columns = "  ".join(_padded([w], wide_, colour) for w, wide_ in zip(left, widths, strict=True))
+    row = " ".join(_padded(cell, wide[n], colour) for n, cell in enumerate(cells))
+    return f" {columns} | {row}".rstrip()
+
+
+def _length(words: Sequence[Words]) -> int:
+    return sum(len(text) for text, _ in words)
+
+
+def _padded(words: Sequence[Words], width: int, colour: bool) -> str:
+    text = "".join(tree.painted(text, paint, colour) for text, paint in words)
+    return text + " " * (width - _length(words))
+
+
+# --- sections ------------------------------------------------------------------------------
+
+
+def _row(name: str, state: Words, detail: str, *cells: list[Words]) -> Line:
+    return [(name, "bold"), state, (tree.clean(detail), ""), ("", "")], list(cells)
+
+
+def _agent(node: Mapping[str, Any], now: float) -> list[Line]:
+    """The agent's parts; the ones that may fail say why."""
+    good: list[Words] = [("O", "green")]
+    running = tree.ago(now - node["started"])
+    rows = [_row("daemon", ("running", "green"), f"for {running}", good)]
+    for name, trouble in (
+        ("store", node["store"]["trouble"]),
+        ("journal", node["journal"]["trouble"]),
+        *((source, seen["why"]) for source, seen in sorted(node["sources"].items()) if not seen["ok"]),
+    ):
+        state = ("failing", "red") if trouble else ("running", "green")
+        rows.append(_row(name, state, trouble, [("!", "red")] if trouble else good))
+    if held := node["prune_held"]:
+        detail = f"{len(held)} removals wait for standfast prune --confirm"
+        rows.append(_row("prune", ("held", "yellow"), detail, [("!", "yellow")]))
+    return rows
+
+
+def _nodes(node: Mapping[str, Any], nodes: Sequence[str]) -> list[Line]:
+    """What is known of each host; of peers, nothing that only they can tell."""
+    frozen = node.get("frozen")
+    cells: list[list[Words]] = [
+        [("*", "blue")] if name == node["name"] and frozen else [] for name in nodes
+    ]
+    who = f"frozen by {frozen['who']}" if frozen else ""
+    return [_row("env", (node["env"], ""), ""), _row("state", ("", ""), who, *cells)]
+
+
+def _service(service: Mapping[str, Any], nodes: Sequence[str]) -> Line:
+    now, spec = service["status"], service["spec"]
+    marks = ("!" if now["overall"] == "warn" and now["avail"] != "warn" else "") + (
+        "^" if now["placement"] == "non-optimal" else ""
+    )
+    here = now["instances"]
+    up = sum(one["avail"] == "up" for one in here.values())
+    leader = _leader(spec, here)
+    left = [
+        (tree.full_name(service), "bold"),
+        (now["avail"] + marks, tree.STATES.get(now["avail"], "")),
+        (str(spec.get("orchestrate", "")), ""),
+        (f"{up}/{_target(spec)}", ""),
+    ]
+    return left, [_cell(here.get(name), name == leader, now) for name in nodes]
+
+
+def _cell(here: Mapping[str, Any] | None, leader: bool, now: Mapping[str, Any]) -> list[Words]:
+    if here is None:
+        return []
+    avail = here["avail"]
+    cell = [(ICONS[avail], QUIET.get(avail) or tree.STATES[avail])]
+    if here["overall"] == "warn" and avail != "warn":
+        cell.append(("!", "yellow"))
+    if leader:
+        cell.append(("^", ""))
+    if here["frozen"]:
+        cell.append(("*", "blue"))
+    if here["provisioned"] in ("false", "mixed"):
+        cell.append(("P", "red"))
+    if here["state"] != "idle":
+        cell.append((f" {here['state']}", ""))
+    if (wish := now["wish"]) and wish["state"] == "pending":
+        cell.append((f" >{wish['verb']}", ""))
+    return cell
+
+
+def _leader(spec: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The first of `nodes` that has an instance; globs and labels name none."""
+    wanted = spec.get("nodes") or ()
+    names = wanted.split() if isinstance(wanted, str) else wanted
+    return next((str(name) for name in names if name in here), next(iter(here), ""))
+
+
+def _target(spec: Mapping[str, Any]) -> int:
+    flex = spec.get("flex")
+    if spec.get("topology") != "flex" or not isinstance(flex, Mapping):
+        return 1
+    return int(flex.get("target", flex.get("min", 1)))
