@@ -1,0 +1,79 @@
+"""Blocking calls → awaitables: a thread each, so that one that hangs in the kernel costs itself alone."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from reconciler.errors import MayHeal
+
+T = TypeVar("T")
+
+
+class Outside:
+    """Runs calls outside the event loop. At most `most` at once, those that hang included.
+
+    A thread that hangs in the kernel cannot be ended: at the time limit its caller is told, and the
+    thread is left to end by itself. Until then another call about the same thing is refused, so that
+    trying again and again does not use up all threads.
+    """
+
+    def __init__(self, most: int = 64) -> None:
+        self._room = asyncio.Semaphore(most)
+        self._busy: dict[str, asyncio.Future[Any]] = {}
+
+    async def run(self, thing: str, call: Callable[[], T], limit: float) -> T:
+        """What `call` returns or raises; MayHeal when it does not return within `limit` seconds.
+
+        `thing` names what it may hang on ("/data"); calls about one thing wait for each other.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._turn(thing)
+        except TimeoutError:
+            raise MayHeal(f"not tried: an earlier call about {thing} has not returned yet") from None
+        done = self._busy[thing]
+        threading.Thread(
+            target=_work, args=(loop, done, call), name=f"outside {thing}", daemon=True
+        ).start()
+        await asyncio.wait({done}, timeout=max(0.0, deadline - loop.time()))
+        if not done.done():
+            raise MayHeal(f"no answer from the kernel about {thing} within {limit:g} s")
+        worked, value = done.result()
+        if not worked:
+            raise cast(BaseException, value)
+        return cast(T, value)
+
+    async def _turn(self, thing: str) -> None:
+        """Wait for the thing and for room among the threads, and take both."""
+        await self._room.acquire()
+        while earlier := self._busy.get(thing):
+            self._room.release()
+            await asyncio.wait({earlier})
+            await self._room.acquire()
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._busy[thing] = done
+
+        def ended(_: asyncio.Future[Any]) -> None:
+            del self._busy[thing]
+            self._room.release()
+
+        done.add_done_callback(ended)
+
+
+def _work(loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any], call: Callable[[], Any]) -> None:
+    answer: tuple[bool, Any]
+    try:
+        answer = True, call()
+    except Exception as error:  # carried over to the caller, whatever it is
+        answer = False, error
+    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+        loop.call_soon_threadsafe(_tell, done, answer)
+
+
+def _tell(done: asyncio.Future[Any], answer: tuple[bool, Any]) -> None:
+    if not done.done():
+        done.set_result(answer)

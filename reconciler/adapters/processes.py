@@ -1,0 +1,264 @@
+"""A command → its exit code and output; at its time limit or when cancelled, all it started is ended."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from reconciler.adapters import cgroups, launcher, proc
+from reconciler.adapters.capture import Capture
+from reconciler.adapters.cgroups import Groups
+from reconciler.adapters.ending import Ending, end, finish, open_pidfd, readable
+from reconciler.adapters.launcher import Account, Command, Words
+from reconciler.adapters.logs import Logs
+from reconciler.adapters.orphans import Orphans, remaining
+from reconciler.adapters.outside import Outside
+from reconciler.adapters.proc import Process
+from reconciler.errors import MayHeal
+from reconciler.model import Owner
+from reconciler.settings import Settings
+
+_DEFAULT_SIGNALS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+
+
+class Ended(NamedTuple):
+    """code  exit status, negative: signal; None when it did not run, or not to its end: see `error`."""
+
+    code: int | None
+    output: str
+    error: str = ""
+
+
+class Child(NamedTuple):
+    """`hears`: where we hear the launcher's script; -1 for a program started without it."""
+
+    pid: int
+    pidfd: int
+    hears: int
+
+
+class Runner:
+    """Runs commands for all who need one. The one place where processes are started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.groups = Groups.find(settings)
+        self.logs = Logs(settings)
+        self.outside = Outside()
+        self.orphans = Orphans(settings.run / "operations")
+        self.logs.make_directory()
+        _close_on_exec()
+        _many_descriptors()
+
+    async def run(self, command: Command, owner: Owner, limit: float, lasting: bool = True) -> Ended:
+        """Run it to its end, `limit` seconds at most. Raises MayHeal when it cannot be started.
+
+        `lasting`: it may leave something running on purpose (a start script): that keeps its output
+        as the owner's log, and the next daemon waits for the command if this one dies meanwhile.
+        """
+        who = await self.account(command)
+        group = None if command.simple else self.groups.operation()
+        try:
+            words = (
+                launcher.plain(command) if command.simple else launcher.scripted(command, who, None, group)
+            )
+            with contextlib.closing(Capture(self.logs.directory)) as capture:
+                child = start(words, capture.fd, talks=not command.simple)
+                capture.handed_over()
+                note = self.orphans.note(owner, child.pid, limit) if lasting else None
+                try:
+                    return await self._see_through(child, capture, group, limit)
+                finally:
+                    if note:
+                        note.unlink(missing_ok=True)
+                    if lasting and not command.simple and capture.still_open():
+                        self.logs.adopt(owner, capture.keep_as)
+        finally:
+            if group:
+                if cgroups.members(group):
+                    cgroups.move(group, self.groups.of(owner) or group)
+                cgroups.remove(group)
+
+    async def wait_for_orphans(self, owner: Owner) -> None:
+        """Until what an earlier daemon started for the owner has ended, by itself or at its limit."""
+        for orphan in self.orphans.of(owner):
+            pidfd = open_pidfd(orphan.pid, orphan.start_time)
+            if pidfd is not None:
+                try:
+                    if not await readable(pidfd, remaining(orphan)):
+                        await self.stop(Child(orphan.pid, pidfd, -1), None)
+                finally:
+                    os.close(pidfd)
+            self.orphans.settled(owner, orphan)
+
+    async def account(self, command: Command) -> Account | None:
+        """Ids to run it under; None for our own. A name service that hangs costs 10 s, no more."""
+        if not command.user and not command.group:
+            return None
+        names = f"user {command.user} {command.group}"
+        return await self.outside.run(names, lambda: launcher.account(command.user, command.group), 10.0)
+
+    async def _see_through(self, child: Child, capture: Capture, group: Path | None, limit: float) -> Ended:
+        ending: list[Ending] = []
+
+        async def stop() -> None:
+            ending.append(await self.stop(child, group))
+
+        try:
+            if not await _until_gone(child.pidfd, capture, limit):
+                await finish(stop())
+        except asyncio.CancelledError:
+            await finish(stop())
+            raise
+        finally:
+            heard = hear(child)
+            code = reap(child)
+        output = capture.text()
+        if ending:
+            return Ended(None, output, f"did not end within {limit:g} s: {_how(ending[0])}")
+        if heard not in ("", launcher.READY):
+            return Ended(None, output, heard)
+        return Ended(code, output)
+
+    async def stop(self, child: Child, group: Path | None) -> Ending:
+        """End it and all it started: its control group, or its session and its descendants."""
+
+        async def find() -> Sequence[Process]:
+            if group:
+                leader = proc.read(child.pid)
+                own = [leader] if leader and leader.alive else []
+                return list({p.pid: p for p in (*cgroups.members(group), *own)}.values())
+            return await self.outside.run(f"processes of {child.pid}", lambda: _family(child.pid), 10.0)
+
+        return await end(find)
+
+
+def start(words: Words, output: int, talks: bool) -> Child:
+    """In a session of its own, without input, both outputs to one file. Raises MayHeal."""
+    hears, says = os.pipe() if talks else (-1, -1)
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
+    ]
+    if talks:
+        actions.append((os.POSIX_SPAWN_DUP2, says, 3))
+        os.set_blocking(hears, False)
+    try:
+        pid = os.posix_spawn(
+            words.file,
+            words.argv,
+            words.env,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_DEFAULT_SIGNALS,
+        )
+    except OSError as error:
+        if talks:
+            os.close(hears)
+        raise MayHeal(f"{words.argv[0]} cannot be started: {error.strerror}") from None
+    finally:
+        if talks:
+            os.close(says)
+    try:
+        return Child(pid, os.pidfd_open(pid), hears)
+    except OSError as error:  # no descriptor left: better not run than run unseen
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise MayHeal(f"{words.argv[0]} cannot be watched: {error.strerror}") from None
+
+
+def hear(child: Child) -> str:
+    """What the launcher's script has said so far: "ready", why it failed, or nothing. Closes the ear."""
+    if child.hears < 0:
+        return ""
+    try:
+        return os.read(child.hears, 4096).decode(errors="replace").strip()
+    except BlockingIOError:
+        return ""
+    finally:
+        os.close(child.hears)
+
+
+def reap(child: Child) -> int | None:
+    """Its exit code, negative for a signal, and nothing of it is left; None while it still runs."""
+    code = exit_code(child.pidfd)
+    if code is None:
+        # Not even SIGKILL ends it now: it is reaped when the kernel lets it go.
+        loop = asyncio.get_running_loop()
+        loop.add_reader(child.pidfd, _reap_late, loop, child.pidfd)
+    else:
+        os.close(child.pidfd)
+    return code
+
+
+def exit_code(pidfd: int) -> int | None:
+    """Reap a child that has ended; None when it has not."""
+    result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    if result is None:
+        return None
+    return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+
+def described(code: int, output: str = "") -> str:
+    """An exit code in words, with the last line that was printed."""
+    if code < 0:
+        text = f"ended by {signal.Signals(-code).name}"
+    else:
+        meaning = {126: " (a command could not be executed)", 127: " (a command was not found)"}
+        text = f"exit code {code}{meaning.get(code, '')}"
+    lines = output.strip().splitlines()
+    return f"{text}: {lines[-1].strip()}" if lines else text
+
+
+async def _until_gone(pidfd: int, capture: Capture, limit: float) -> bool:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + limit
+    while (left := until - loop.time()) > 0:
+        if await readable(pidfd, min(left, 1.0)):
+            return True
+        capture.trim()
+    return False
+
+
+def _family(pid: int) -> list[Process]:
+    """The session of that leader, and all descendants that are still linked to it."""
+    everyone = {process.pid: process for process in proc.processes()}
+    found = {p.pid for p in everyone.values() if p.session == pid or p.pid == pid}
+    while more := {p.pid for p in everyone.values() if p.parent in found or p.parent == pid} - found:
+        found |= more
+    return [everyone[number] for number in sorted(found)]
+
+
+def _how(ending: Ending) -> str:
+    if ending.survivors:
+        names = ", ".join(f"{process} in state {process.state}" for process in ending.survivors)
+        return f"and not even SIGKILL ends {names}"
+    return "ended by SIGKILL" if ending.killed else "ended by SIGTERM"
+
+
+def _reap_late(loop: asyncio.AbstractEventLoop, pidfd: int) -> None:
+    loop.remove_reader(pidfd)
+    with contextlib.suppress(ChildProcessError):
+        exit_code(pidfd)
+    os.close(pidfd)
+
+
+def _close_on_exec() -> None:
+    """What we inherited ourselves (a starter's pipe) must not live on in our programs."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(int(name), False)
+
+
+def _many_descriptors() -> None:
+    """Each program that we watch takes one. Programs themselves start with the limit as we found it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
