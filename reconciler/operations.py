@@ -46,6 +46,7 @@ class Exec(Operation):
     shell: bool = False
     touching: tuple[str, ...] = ()
     blank: str = ""  # a device that must carry no signature, checked right before
+    alone: str = ""  # a device nobody may have open: waited for, as an unmount ends after it is seen
 
     @property
     def touches(self) -> tuple[str, ...]:

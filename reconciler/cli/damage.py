@@ -7,6 +7,7 @@ import shlex
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from reconciler.daemon import Running
@@ -93,7 +94,7 @@ def spoil(agent: Running) -> tuple[Path, str, Callable[[], None]] | None:
     for path, text in _documents(agent.settings.services):
         if "  resources:" in text:
             _replace(path, text.replace("  resources:", "  resorces:", 1))
-            return path, f"sed -i 's/resources:/resorces:/' {path}", lambda: _replace(path, text)
+            return path, f"sed -i 's/resources:/resorces:/' {path}", partial(_replace, path, text)
     return None
 
 

@@ -33,7 +33,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
             raise client.Failed(client.USAGE, f"{path} cannot be read: {fault.strerror}") from None
         if faults:
             raise client.Failed(client.USAGE, "\n".join(str(f) for f in faults))
-        settings = replace(settings, **values)
+        paths = {name: values.pop(name) for name in ("services", "state", "run") if name in values}
+        settings = with_paths(replace(settings, **values), **paths)
     settings = with_paths(settings, services=args.services, state=args.state, run=args.run)
     changes: dict[str, Any] = {}
     if args.name:
