@@ -174,7 +174,8 @@ class LinuxHost:
 
     async def _mount(self, operation: op.Mount, owner: Owner) -> Outcome:
         outside, limit = self._runner.outside, operation.timeout
-        if await outside.run(operation.target, partial(mounting.already, operation), limit):
+        again = "remount" in operation.options.split(",")
+        if not again and await outside.run(operation.target, partial(mounting.already, operation), limit):
             return DONE
         if not mounting.needs_helper(operation):
             await outside.run(operation.target, partial(mounting.mount, operation), limit)
