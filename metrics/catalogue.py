@@ -16,7 +16,16 @@ RID = ("namespace", "svc", "rid")
 
 STATES = tuple(str(state) for state in State)
 ACTS = tuple(str(act) for act in Act)
-ACTIVITIES = ("idle", "starting", "stopping", "provisioning", "unprovisioning", "other")
+ACTIVITIES = (
+    "idle",
+    "checking",
+    "starting",
+    "start failed",
+    "stopping",
+    "provisioning",
+    "unprovisioning",
+    "other",
+)
 ASKED = ("nothing", "start", "stop", "other")
 CONDITIONS = ("Ready", "Reconciling", "Stalled")
 STATUSES = ("True", "False", "Unknown")

@@ -23,6 +23,7 @@ ICONS = {
     "unknown": "?",
     "elsewhere": "X",
 }
+UNDER_WAY = ("pending", "under way")
 QUIET = {"down": "grey", "stdby down": "grey"}
 """A host where a service is down as it should be is no news: only the service's own state is red."""
 
@@ -198,7 +199,7 @@ def _cell(here: Mapping[str, Any] | None, leader: bool, now: Mapping[str, Any]) 
         cell.append(("P", "red"))
     if here["state"] != "idle":
         cell.append((f" {here['state']}", ""))
-    if (wish := now["wish"]) and wish["state"] == "pending":
+    if (wish := now["wish"]) and wish["state"] in UNDER_WAY:
         cell.append((f" >{wish['verb']}", ""))
     return cell
 

@@ -26,6 +26,7 @@ class Ready(StrEnum):
     NOT_STOPPED = "NotStopped"
     NOT_ASKED = "NotAsked"  # orchestrate: no, and nobody asked
     CANNOT_LOOK = "CannotLook"
+    FROZEN = "Frozen"  # nothing is wanted of it meanwhile
 
 
 class Reconciling(StrEnum):
@@ -47,7 +48,6 @@ class Stalled(StrEnum):
     WISH_REFUSED = "WishRefused"
     PASS_FAILED = "PassFailed"
     STORE_UNREACHABLE = "StoreUnreachable"
-    FROZEN = "Frozen"
     CANNOT_LOOK = "CannotLook"
     HELD_ELSEWHERE = "HeldElsewhere"
     BLOCKED = "Blocked"
@@ -79,12 +79,13 @@ def conditions(
     """The three, in the shape of the API. `now` is wall-clock time.
 
     before  the conditions of the last report: `since` is kept while status and reason stay.
+    frozen  the goal is untouched because somebody froze it, not because nobody asked.
     busy    steps run or are ready; None: as the reports say.
     """
     if busy is None:
         busy = any(report.running for report in reports)
-    ready = _ready(reports, goal)
-    stalled = _stalled(reports, trouble, frozen, busy)
+    ready = _ready(reports, goal, frozen)
+    stalled = _stalled(reports, trouble, busy)
     reconciling = _reconciling(reports, goal, busy, stalled[0] == "True")
     known = {condition["type"]: condition for condition in before}
     made = []
@@ -130,13 +131,14 @@ def _each(reports: Iterable[ResourceReport]) -> str:
     return ", ".join(f"{report.resource.rid} is {report.state}" for report in reports)
 
 
-def _ready(reports: Sequence[ResourceReport], goal: ServiceGoal) -> Verdict:
+def _ready(reports: Sequence[ResourceReport], goal: ServiceGoal, frozen: bool) -> Verdict:
     counting = _counting(reports)
     blind = [report for report in counting if report.seen.state is State.UNKNOWN]
     if blind:
         return "Unknown", Ready.CANNOT_LOOK, _each(blind)
     if goal in (ServiceGoal.UP, ServiceGoal.UNTOUCHED):
-        return _ready_up(counting, asked=goal is ServiceGoal.UP)
+        up = _ready_up(counting, asked=goal is ServiceGoal.UP)
+        return up if up[0] == "True" or not frozen else ("Unknown", Ready.FROZEN, up[2])
     if gap := _unsettled(counting):
         below = goal is ServiceGoal.STANDBY and any(report.upward for report in gap)
         return "False", Ready.DOWN if below else Ready.NOT_STOPPED, _each(gap)
@@ -171,16 +173,12 @@ def _reconciling(
     return "False", Reconciling.SETTLED, ""
 
 
-def _stalled(
-    reports: Sequence[ResourceReport], trouble: Trouble | None, frozen: bool, busy: bool
-) -> Verdict:
+def _stalled(reports: Sequence[ResourceReport], trouble: Trouble | None, busy: bool) -> Verdict:
     if trouble:
         return "True", trouble.reason, trouble.message
     gap = _unsettled(reports)
     if busy or not gap:
         return "False", NOT_STALLED, ""
-    if frozen:
-        return "True", Stalled.FROZEN, f"frozen, and {_each(gap)}"
     for report in _frontier(gap):
         rid, seen = report.resource.rid, report.seen
         if seen.state is State.UNKNOWN:
@@ -190,7 +188,7 @@ def _stalled(
             return "True", Stalled.HELD_ELSEWHERE, f"{rid} is held by {seen.holder or 'another host'}"
         if report.upward and seen.blocked:
             return "True", Stalled.BLOCKED, f"{rid}: {seen.blocked}"
-        if report.upward and report.restarts_left == 0:
+        if report.upward and report.spent:
             return "True", Stalled.BUDGET_SPENT, f"{rid} is {report.state} and its restarts are spent"
     return "False", NOT_STALLED, ""
 

@@ -80,6 +80,7 @@ class ResourceReport:
 
     provisioned    as observed, or else as remembered; None: nothing to provision.
     restarts_left  None: no budget is being counted.
+    failures       starts that failed and losses since it was last stable.
     since          wall-clock time of the last change of state.
     waiting        why a step that is wanted is not ready, or "".
     notes          the engine's own, beside those of the driver.
@@ -95,6 +96,7 @@ class ResourceReport:
     goal: Goal = Goal.NONE
     waiting: str = ""
     notes: tuple[Note, ...] = ()
+    failures: int = 0
 
     @property
     def looked_at(self) -> bool:
@@ -106,6 +108,11 @@ class ResourceReport:
     def state(self) -> State:
         """As shown in the tree and merged."""
         return displayed(self.seen.state, self.resource.common.standby) if self.looked_at else State.NA
+
+    @property
+    def spent(self) -> bool:
+        """The last restart it had failed, too."""
+        return self.failures > self.resource.common.restart
 
     @property
     def upward(self) -> bool:

@@ -112,6 +112,7 @@ class View:
                     goal=record.goals.get(rid, Goal.NONE),
                     waiting=waiting.get(rid, ""),
                     notes=notes,
+                    failures=budget.failures if budget else 0,
                 )
             )
         return reports

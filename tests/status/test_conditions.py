@@ -14,7 +14,7 @@ UP, DOWN, UNTOUCHED, STANDBY = (
     ServiceGoal.STANDBY,
 )
 MISSING = Observed(S.DOWN, blocked="/dev/sdx does not exist")
-OPTIONAL = Common(optional=True)
+OPTIONAL, NEVER = Common(optional=True), Common(restart=0)
 INVALID = Trouble(Stalled.INVALID_DOCUMENT, "svc1.yaml:3: …")
 
 
@@ -101,21 +101,46 @@ def down(rid, state=S.DOWN, **more):
             id="another host's tag on the disk",
         ),
         pytest.param(
-            [report(state=S.DOWN, restarts_left=0)],
+            [report(state=S.DOWN, restarts_left=0, failures=4)],
             UP,
             {},
             ("Down", "Stalled", "BudgetSpent"),
             id="restarts are spent",
         ),
         pytest.param(
-            [report(state=S.DOWN)],
+            [report(state=S.DOWN, restarts_left=0, failures=3, waiting="tried again shortly")],
             UP,
-            {"frozen": True},
-            ("Down", "Stalled", "Frozen"),
-            id="down and frozen",
+            {},
+            ("Down", "Waiting", "NotStalled"),
+            id="the last restart is still to come",
         ),
         pytest.param(
-            [report()], UP, {"frozen": True}, ("Up", "Settled", "NotStalled"), id="frozen as it should be"
+            [report(state=S.DOWN, restarts_left=0, common=NEVER, failures=1)],
+            UP,
+            {},
+            ("Down", "Stalled", "BudgetSpent"),
+            id="lost, and not to be restarted at all",
+        ),
+        pytest.param(
+            [report(state=S.DOWN, restarts_left=0, common=NEVER, waiting="requires app#b")],
+            UP,
+            {},
+            ("Down", "Waiting", "NotStalled"),
+            id="no restarts, but nothing has failed yet",
+        ),
+        pytest.param(
+            [report(state=S.DOWN, goal=Goal.NONE)],
+            UNTOUCHED,
+            {"frozen": True},
+            ("Frozen", "Settled", "NotStalled"),
+            id="down and frozen: not judged",
+        ),
+        pytest.param(
+            [report(goal=Goal.NONE)],
+            UNTOUCHED,
+            {"frozen": True},
+            ("Up", "Settled", "NotStalled"),
+            id="up and frozen",
         ),
         pytest.param(
             [report()],
