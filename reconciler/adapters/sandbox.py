@@ -5,6 +5,7 @@ pid namespace, addresses with the network namespace, mounts with the mount names
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ ip addr add {NETWORK} dev {BRIDGE} && ip link set {BRIDGE} up"""
 """A bridge with a live port, so that it has carrier."""
 
 NOT_PREPARED = 125
+LOCK = "lock"
 
 
 def base() -> Path:
@@ -33,13 +35,23 @@ def base() -> Path:
 
 
 def prepare(examples: Path) -> Path:
-    """A fresh directory with a copy of the examples; raises PermissionError if it is not ours."""
+    """A fresh directory with a copy of the examples, ours alone until this process ends.
+
+    Raises OSError when it cannot be made, is somebody else's, or another sandbox runs in it.
+    """
     root = base()
     root.mkdir(mode=0o755, exist_ok=True)
     if root.is_symlink() or root.stat().st_uid != os.getuid():
         raise PermissionError(f"{root} belongs to somebody else: remove it, or set XDG_RUNTIME_DIR")
+    descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(f"one runs already in {root}: `standfast shell` enters it") from None
     release_loops(root)
     for child in root.iterdir():
+        if child.name == LOCK:
+            continue
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child, ignore_errors=True)
         else:

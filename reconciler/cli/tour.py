@@ -33,7 +33,7 @@ class Repairs:
 
     def __init__(self, agent: Running, say: Callable[[str], None]) -> None:
         self._agent, self._say = agent, say
-        self._waiting: dict[tuple[str, str], tuple[float, asyncio.Future[float], list[str]]] = {}
+        self._waiting: dict[tuple[str, str], list[str]] = {}  # commands that repair it, by service and rid
         agent.tell.listeners.append(self._told)
         self._news = asyncio.Event()
 
@@ -42,20 +42,18 @@ class Repairs:
         if event.kind == "operation":
             where = f"{event.service.removeprefix('root/')} {event.rid}"
             self._say(f"  {where:<22} {'' if event.ok else 'FAILED '}{event.text}")
-            if waiting := self._waiting.get((event.service, event.rid)):
-                waiting[2].append(event.text)
+            if event.ok and (event.service, event.rid) in self._waiting:
+                self._waiting[event.service, event.rid].append(event.text)
         elif event.kind == "document" or (event.kind in ("job", "wish") and not event.ok):
             self._say(f"  {event.service.removeprefix('root/'):<22} {event.text}")
 
     async def strike(self, way: Damage, target: Target) -> bool:
-        """Break it, wait until it is whole again, say how long that took."""
-        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        commands: list[str] = []
-        typed = await damage.strike(self._agent, way, target)
+        """Break it, wait until it is whole again, say how long that took, the damage included."""
+        commands = self._waiting[target.service, target.rid] = []
+        # From before: the repair may be done before the command that made it necessary has returned.
         struck = time.perf_counter()
-        self._waiting[target.service, target.rid] = (struck, future, commands)
-        self._say(f"$ {typed}")
         try:
+            self._say(f"$ {await damage.strike(self._agent, way, target)}")
             whole = await self._whole(target, commands)
         finally:
             del self._waiting[target.service, target.rid]
@@ -173,7 +171,7 @@ class Screen:
 
     async def show(self) -> int:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._keys.put_nowait, "q")
         loop.add_signal_handler(signal.SIGWINCH, self._dirty.set)
         painter = asyncio.create_task(self._paint())
@@ -186,11 +184,15 @@ class Screen:
             loop.remove_reader(sys.stdin.fileno())
             painter.cancel()
             _leave(self._terminal)
-            print("stopping what runs here …")
+            _written("stopping what runs here …\n")
         return 0
 
     def _typed(self) -> None:
-        for key in os.read(sys.stdin.fileno(), 16).decode(errors="ignore"):
+        try:
+            typed = os.read(sys.stdin.fileno(), 16).decode(errors="ignore") or "q"
+        except OSError:  # the terminal is gone
+            typed = "q"
+        for key in typed:
             self._keys.put_nowait("q" if key in "\x03\x04" else key)
 
     async def _one_key(self, key: str) -> bool:
@@ -245,7 +247,7 @@ class Screen:
         environment = {**os.environ, "STANDFAST_RUN": str(self._agent.settings.run), "PS1": "sandbox# "}
         shell = await asyncio.create_subprocess_exec(os.environ.get("SHELL", "/bin/sh"), env=environment)
         await shell.wait()
-        _enter()
+        _enter()  # a shell takes the terminal for itself and does not give it back
         self._paused = False
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self._typed)
 
@@ -265,8 +267,9 @@ class Screen:
             body = [*top, "─" * (width - 1), *low]
             body += [""] * (height - 1 - len(body))
             text = "\r\n".join(f"{line}\x1b[K" for line in body[: height - 1])
-            sys.stdout.write(f"\x1b[H{text}\r\n\x1b[7m {KEYS} \x1b[0m\x1b[K")
-            sys.stdout.flush()
+            if not _written(f"\x1b[H{text}\r\n\x1b[7m {KEYS} \x1b[0m\x1b[K"):
+                self._keys.put_nowait("q")
+                return
             self._dirty.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
@@ -278,13 +281,29 @@ Attributes = list[int | list[bytes | int]]
 
 def _enter() -> Attributes:
     """Keys as they are pressed, on a screen of our own; returns the terminal as it was."""
-    before = termios.tcgetattr(sys.stdin.fileno())
+    terminal = sys.stdin.fileno()
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    os.tcsetpgrp(terminal, os.getpgrp())
+    before = termios.tcgetattr(terminal)
     sys.stdout.write("\x1b[?1049h\x1b[?25l\x1b[2J")
-    tty.setcbreak(sys.stdin.fileno())
+    tty.setcbreak(terminal)
     return before
 
 
+def _written(text: str) -> bool:
+    """False when nobody is left to read it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
 def _leave(before: Attributes) -> None:
-    termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
-    sys.stdout.write("\x1b[?25h\x1b[?1049l")
-    sys.stdout.flush()
+    with contextlib.suppress(termios.error, OSError):  # a terminal that is gone needs nothing
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
+        sys.stdout.write("\x1b[?25h\x1b[?1049l")
+        sys.stdout.flush()
