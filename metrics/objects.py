@@ -33,13 +33,15 @@ def write_service(
     frozen, wish, conditions = status["frozen"], status["wish"], status["conditions"]
     if wish and wish["state"] in ENDED:
         wish = None
-    facts = [str(spec.get(name, default)) for name, default in DESCRIBED]
+    orchestrate = "no" if meta["source"].endswith(".conf") else "ha"  # what no document says
+    described = {"topology": "failover", "orchestrate": orchestrate, "app": "default"}
+    facts = [str(spec.get(name, default)) for name, default in described.items()]
     since = float(frozen["since"] if frozen else 0), float(wish["since"] if wish else 0)
     by_type = {one["type"]: (one["status"], one["reason"]) for one in conditions}
     activity, verb = here["state"], wish["verb"] if wish else "nothing"
     shown = (status["goal"], here["avail"], here["overall"], here["provisioned"], status["placement"])
 
-    page.value("standfast_service_info", 1, f"{svc},{labelled([n for n, _ in DESCRIBED], facts)}")
+    page.value("standfast_service_info", 1, f"{svc},{labelled(tuple(described), facts)}")
     for name, state in zip(STATE_SETS, shown, strict=True):
         page.states(name, state, svc)
     page.states("standfast_service_activity", activity if activity in ACTIVITIES else "other", svc)
@@ -84,7 +86,6 @@ class _Resource:
         page.value("standfast_resource_job_failures_total", account.failed_jobs_of[key, self.rid], labels)
 
 
-DESCRIBED = (("topology", "failover"), ("orchestrate", ""), ("app", "default"))
 INFO = ("driver", "optional", "monitor", "standby", "disabled")
 STATE_SETS = (
     "standfast_service_desired_state",

@@ -173,12 +173,13 @@ def _service(service: Mapping[str, Any], nodes: Sequence[str]) -> Line:
         "^" if now["placement"] == "non-optimal" else ""
     )
     here = now["instances"]
+    default = "no" if service["metadata"]["source"].endswith(".conf") else "ha"
     up = sum(one["avail"] == "up" for one in here.values())
     leader = _leader(spec, here)
     left = [
         (tree.full_name(service), "bold"),
         (now["avail"] + marks, tree.STATES.get(now["avail"], "")),
-        (str(spec.get("orchestrate", "")), ""),
+        (str(spec.get("orchestrate", default)), ""),
         (f"{up}/{_target(spec)}", ""),
     ]
     return left, [_cell(here.get(name), name == leader, now) for name in nodes]

@@ -161,6 +161,14 @@ def test_labels_that_tell_resources_apart_are_in_info_only():
     }
 
 
+@pytest.mark.parametrize(("source", "wanted"), [("x.yaml", "ha"), ("x.conf", "no")])
+def test_what_a_document_leaves_out_is_its_languages_default(source, wanted):
+    made = service_object()
+    made["spec"], made["metadata"]["source"] = {}, source
+    info = dict(next(iter(scraped([made])["standfast_service_info"])))
+    assert (info["orchestrate"], info["topology"], info["app"]) == (wanted, "failover", "default")
+
+
 def test_statistics():
     found = scraped([])
     assert of(found, "standfast_source_up", source="addresses") == 1

@@ -88,6 +88,13 @@ def test_a_service_says_warn_and_placement_behind_its_state():
     assert row.startswith("svc1 up!^ ha")
 
 
+def test_what_a_document_leaves_out_is_its_languages_default():
+    made = shown({"demo1": instance()}, spec={"app": "x"})
+    assert " ha 1/1" in lines(NODE, made)[-1]
+    made["metadata"]["source"] = "/etc/standfast/services/svc1.conf"
+    assert " no 1/1" in lines(NODE, made)[-1]
+
+
 def test_flex_counts_to_its_target():
     spec = {"topology": "flex", "flex": {"target": 2}, "orchestrate": "ha"}
     assert "0/2" in lines(NODE, shown({"demo1": instance("down")}, spec=spec))[-1]

@@ -54,7 +54,8 @@ def instance(avail="up", overall="up", state="idle", expect="", provisioned="n/a
 def service(instances, avail="up", overall="up", name="svc1", namespace="root", **status):
     status = {"placement": "optimal", "goal": "up", "reason": "", "conditions": [], **status}
     status |= {"avail": avail, "overall": overall, "instances": instances}
-    return {"metadata": {"namespace": namespace, "name": name}, "status": status}
+    meta = {"namespace": namespace, "name": name, "source": f"/etc/standfast/services/{name}.yaml"}
+    return {"metadata": meta, "status": status}
 
 
 def fresh():
