@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.cli import client, files, output, plan, wait, wishes
 
-HELP = "Check documents, show what they would do, and put them into the watched directory."
+HELP = "check documents, show what they would do, and put them into the watched directory"
 
 
 class Candidate:

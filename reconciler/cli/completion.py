@@ -4,22 +4,24 @@ from typing import Any
 
 from reconciler.cli import client, output
 
-HELP = "Print a completion script: source <(standfast completion bash)."
+HELP = "print a completion script: source <(standfast completion bash)"
 FILES = ("apply", "validate", "lint", "convert")
 NAMELESS = ("run", "shell", "doctor", "completion", "explain", "prune")
 
 BASH = """\
 _standfast() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} verb=${{COMP_WORDS[1]}}
+    local word=${{COMP_WORDS[COMP_CWORD]}} verb=${{COMP_WORDS[1]}} found
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "{commands}" -- "$word"))
     elif [ "${{word#-}}" != "$word" ]; then
-        COMPREPLY=($(compgen -W "$(standfast "$verb" --help 2>/dev/null | grep -oE -- '--[a-z-]+')" -- "$word"))
+        found=$(standfast "$verb" --help 2>/dev/null | grep -oE -- '--[a-z-]+' | sort -u)
+        COMPREPLY=($(compgen -W "$found" -- "$word"))
     else
         case $verb in
             {files}) COMPREPLY=($(compgen -f -- "$word")) ;;
             {nameless}) COMPREPLY=() ;;
-            *) COMPREPLY=($(compgen -W "$(standfast ls --names 2>/dev/null)" -- "$word")) ;;
+            *) found=$(standfast ls --names 2>/dev/null)
+               COMPREPLY=($(compgen -W "$found" -- "$word")) ;;
         esac
     fi
 }}

@@ -8,22 +8,21 @@ from typing import Any
 
 from reconciler.cli import client, judge, output, tree
 
-HELP = "Check the agent, its store, its sources, the clock and the tools it needs."
+HELP = "check the agent, its store, its sources, the clock and the tools it needs"
 
-EXT = (("e2fsck", "e2fsprogs"), ("mke2fs", "e2fsprogs"))
-LVM = (("lvm", "lvm2"),)
+PROBE = ("blkid", "util-linux")
+FSCK = ("e2fsck", "e2fsprogs")
+LVM = (("lvm", "lvm2"), PROBE)
 PROGRAM = (("sh", "dash"), ("setpriv", "util-linux"))
 TOOLS = {
-    "fs.ext2": EXT,
-    "fs.ext3": EXT,
-    "fs.ext4": EXT,
-    "fs.xfs": (("xfs_repair", "xfsprogs"), ("mkfs.xfs", "xfsprogs")),
-    "fs.btrfs": (("btrfs", "btrfs-progs"), ("mkfs.btrfs", "btrfs-progs")),
+    "fs.ext2": (FSCK, ("mkfs.ext2", "e2fsprogs"), PROBE),
+    "fs.ext3": (FSCK, ("mkfs.ext3", "e2fsprogs"), PROBE),
+    "fs.ext4": (FSCK, ("mkfs.ext4", "e2fsprogs"), PROBE),
+    "fs.xfs": (("mkfs.xfs", "xfsprogs"), PROBE),
+    "fs.btrfs": (("btrfs", "btrfs-progs"), ("mkfs.btrfs", "btrfs-progs"), PROBE),
     "fs.nfs": (("mount.nfs", "nfs-common"),),
     "disk.vg": LVM,
     "disk.lv": LVM,
-    "disk.loop": (("blkid", "util-linux"),),
-    "disk.raw": (("blkid", "util-linux"),),
     "app.forking": PROGRAM,
     "app.simple": PROGRAM,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.cli import client, output, tree
 
-HELP = "Show what happened, the newest last; -f goes on."
+HELP = "show what happened, the newest last; -f goes on"
 
 
 def arguments(parser: Any) -> None:

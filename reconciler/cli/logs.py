@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.cli import client, events, output, tree
 
-HELP = "Show the events of a service and the output of its programs."
+HELP = "show the events of a service and the output of its programs"
 LOOK = 0.5  # seconds between two looks at the files
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from reconciler.cli import client, output, tree
 
-HELP = "List services: state, what is wanted, where, and why not."
+HELP = "list services: state, what is wanted, where, and why not"
 
 
 def arguments(parser: Any) -> None:

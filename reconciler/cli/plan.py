@@ -5,7 +5,7 @@ from typing import Any
 
 from reconciler.cli import client, output
 
-HELP = "Show what would be done now and then, command by command, and what waits."
+HELP = "show what would be done now and then, command by command, and what waits"
 
 
 def arguments(parser: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from reconciler.cli import client, output
 
-HELP = "Show services whose removal is held back; --confirm removes them."
+HELP = "show services whose removal is held back; --confirm removes them"
 
 
 def arguments(parser: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from reconciler.cli import client, judge, output, tree
 
-HELP = "Show services and their resources as a tree; exit 0 only if all are as wanted."
+HELP = "show services and their resources as a tree; exit 0 only if all are as wanted"
 AGAIN = 1.0  # seconds before a lost agent is looked for again
 CLEAR = "\x1b[H\x1b[J"
 

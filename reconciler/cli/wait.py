@@ -66,24 +66,28 @@ def until_done(args: Any, asked: list[Asked], limit: float) -> int:
     """
     line = Progress()
     left = {one.key: one for one in asked}
-    worst, deadline = client.OK, time.monotonic() + limit
+    ends: dict[str, End] = {}
+    deadline = time.monotonic() + limit
     for known in _looks(args, list(left), deadline):
         for key, one in list(left.items()):
-            end = _end(one, known[key])
-            if end is not None:
-                line.clear()
-                output.say(f"{_short(key)}: {end[1]}")
-                worst = max(worst, end[0])
+            if (end := _end(one, known[key])) is not None:
+                ends[key] = end
                 del left[key]
+                if args.output == "table":
+                    line.clear()
+                    output.say(f"{_short(key)}: {end[1]}")
         if not left:
             break
         line.show("; ".join(f"{_short(key)}: {judge.doing(known[key])}" for key in left if known[key]))
     line.clear()
     for key, one in left.items():
         where = "this goes on without you: `standfast status` shows it"
-        output.complain(f"{_short(key)}: {one.what} not done within {limit:g} s: {where}")
-        worst = client.FAILED
-    return worst
+        ends[key] = client.FAILED, f"{one.what} not done within {limit:g} s: {where}"
+        output.complain(f"{_short(key)}: {ends[key][1]}")
+    told = [{"service": key, "code": code, "message": text} for key, (code, text) in ends.items()]
+    if args.output != "table":
+        output.show(args, {"items": told}, str)
+    return max((code for code, _ in ends.values()), default=client.OK)
 
 
 def _looks(args: Any, keys: list[str], deadline: float) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from reconciler.cli import client, judge, output
 
-HELP = "Explain why a service is as it is: what is wanted, by whom, what blocks it."
+HELP = "explain why a service is as it is: what is wanted, by whom, what blocks it"
 
 
 def arguments(parser: Any) -> None:

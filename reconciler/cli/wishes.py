@@ -5,16 +5,16 @@ from typing import Any
 from reconciler.cli import client, judge, output, wait
 
 HELP = {
-    "start": "Start services and keep them up, until `stop` or `clear`.",
-    "stop": "Stop services and keep them down, until `start` or `clear`.",
-    "restart": "Stop services, then start them.",
-    "freeze": "Have nothing done to services, or with --node to this host, of its own accord.",
-    "thaw": "End a freeze.",
-    "provision": "Create what is missing: volumes, filesystems, directories.",
-    "unprovision": "Destroy what was created, with all data on it.",
-    "purge": "Unprovision, and remove the document: nothing is left.",
-    "clear": "Forget failures, spent restarts and what was asked before.",
-    "abort": "Give up what was asked for and is not done yet.",
+    "start": "start services and keep them up, until `stop` or `clear`",
+    "stop": "stop services and keep them down, until `start` or `clear`",
+    "restart": "stop services, then start them",
+    "freeze": "have nothing done to services, or with --node to this host, of its own accord",
+    "thaw": "end a freeze",
+    "provision": "create what is missing: volumes, filesystems, directories",
+    "unprovision": "destroy what was created, with all data on it",
+    "purge": "unprovision, and remove the document: nothing is left",
+    "clear": "forget failures, spent restarts and what was asked before",
+    "abort": "give up what was asked for and is not done yet",
 }
 PARTS = ("start", "stop", "restart", "provision", "unprovision", "clear")
 DESTROY = ("unprovision", "purge")
