@@ -38,6 +38,7 @@ class LocalAgent:
     ) -> None:
         """`wake` queues a key."""
         self._settings, self._home, self._reconciler, self._desk = settings, home, reconciler, desk
+        self._jobs = jobs
         self._library, self._wishes, self._journal = library, wishes, journal
         self._clock, self._wake = clock, wake
         self._records = reconciler.records
@@ -53,7 +54,7 @@ class LocalAgent:
     def passed(self, key: str) -> None:
         """A pass over the key ended: build its object anew if anything of it changed."""
         record = self._records[key]
-        source = _source(record, self._desk)
+        source = _source(record, self._desk, self._jobs)
         if self._built_from.get(key) != source:
             self._built_from[key] = source
             self._build(record)
@@ -180,12 +181,13 @@ class LocalAgent:
         return {"pruned": sorted(self._library.verdict.removed)}
 
 
-def _source(record: Record, desk: Desk) -> tuple[Any, ...]:
+def _source(record: Record, desk: Desk, jobs: Jobs) -> tuple[Any, ...]:
     """All that an object is made of, to tell whether it must be made anew."""
     attempt = record.attempt
     return (
         record.decision,
         record.plan,
+        tuple((rid, job.step.act) for rid, job in jobs.of(record.key).items()),
         record.seen,
         record.goals,
         desk.asked(record.key),
