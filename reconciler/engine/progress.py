@@ -91,10 +91,12 @@ def judge_attempt(record: Record, decision: Decision, now: float, settings: Sett
             record.attempt = Attempt(failures=failures)
         elif attempt.failures and all(not b.failures for b in record.budgets.values()):
             attempt.failures = 0
+        record.attempt.up_as = record.service.generation
         return ""
     mine = [rid for rid in up if rid in record.seen and record.goals[rid] is Goal.UP]
     alive = any(record.seen[rid].state in (State.UP, State.WARN) for rid in mine)
-    if not attempt.coming_up and not alive:
+    lost = attempt.up_as == record.service.generation
+    if not attempt.coming_up and not alive and not lost:
         record.attempt = attempt = Attempt(coming_up=True, failures=attempt.failures)
     if not attempt.coming_up or not record.service.rollback:
         return ""

@@ -24,6 +24,7 @@ class Attempt:
     conflict: str = ""
     conflict_until: float = 0.0
     activated: set[str] = field(default_factory=set)  # what this attempt started
+    up_as: str = ""  # the generation that was up whole: what it loses is repaired, not started
     failures: int = 0
     failed: str = ""
     failed_until: float = 0.0
