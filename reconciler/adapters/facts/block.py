@@ -34,7 +34,7 @@ class BlockSource(Base):
         self._uevents.start()
 
     async def look(self, subjects: Sequence[Subject]) -> None:
-        named = [subject for subject in subjects if _ask(subject).path.partition("=")[0] in _BY]
+        named = [subject for subject in subjects if block_path(_ask(subject).path)]
         plain = {subject: _ask(subject).path for subject in subjects if subject not in named}
         await asyncio.gather(self._stat(plain), *(self._find(subject) for subject in named))
 
@@ -91,21 +91,30 @@ def _other_names(path: str, real: str, number: str) -> tuple[str, ...]:
 
 async def path_of(name: str, prober: Prober) -> str | Failed:
     """The path behind LABEL= and the like: udev's link, else what blkid finds; "" when nothing does."""
-    key, equals, value = name.partition("=")
-    if not equals or key not in _BY:
+    link = block_path(name)
+    if link is None:
         return name
-    value = value.strip('"')
-    link = f"/dev/disk/{_BY[key]}/{encoded(value)}"
     if os.path.lexists(link):  # noqa: ASYNC240  # in memory, no disk is asked
         return link
+    key, _, value = name.partition("=")
+    wanted = f"{key}={_unquoted(value)}"
     try:
-        argv = ("blkid", "-c", "/dev/null", "-l", "-o", "device", "-t", f"{key}={value}")
-        found = await prober.run(argv, LIMIT)
+        found = await prober.run(("blkid", "-c", "/dev/null", "-l", "-o", "device", "-t", wanted), LIMIT)
     except NotInstalled:
         return ""  # without it udev's links are all there is
     except MayHeal as fault:
         return Failed(str(fault))
     return found.out.strip() if found.code in (0, 2) else Failed(f"blkid: {found.complaint}")
+
+
+def block_path(name: str) -> str | None:
+    """The link udev makes for LABEL= and the like, None when it is a path already."""
+    key, equals, value = name.partition("=")
+    return f"/dev/disk/{_BY[key]}/{encoded(_unquoted(value))}" if equals and key in _BY else None
+
+
+def _unquoted(value: str) -> str:
+    return value.strip('"')
 
 
 def encoded(value: str) -> str:

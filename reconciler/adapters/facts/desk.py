@@ -1,6 +1,7 @@
 """One source's looks, events and answers → facts, and the keys of services whose answers changed."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,7 @@ class Fact:
     __slots__ = (
         "answer",
         "busy",
+        "cold",
         "desk",
         "followers",
         "future",
@@ -41,6 +43,7 @@ class Fact:
         "stale",
         "subject",
         "tick",
+        "turn",
         "waiting",
     )
 
@@ -49,12 +52,14 @@ class Fact:
         self.answer: Any = NOT_YET
         self.tick = 0  # of the launch of the look that answered
         self.launched = 0  # of the launch of the look under way
+        self.turn = 0  # number of that look
         self.stale = 0  # of the last event that concerns it
+        self.cold = 0  # costly: of the last event or period that it was not looked at for
         self.busy = False
         self.followers: set[Owner] = set()
         self.waiting: dict[str, int] = {}  # services in `answer` now
         self.future: asyncio.Future[None] | None = None
-        self.read_at = 0.0
+        self.read_at = -math.inf
 
     @classmethod
     def fixed(cls, subject: Subject, answer: Any) -> "Fact":
@@ -176,11 +181,7 @@ class SourceDesk:
             await asyncio.sleep(self.source.every * random.uniform(0.9, 1.1))
             self.source.distrust()
             now, tick = loop.time(), self.next_tick()
-            for fact in self.facts.values():
-                if fact.subject.ask.costly:
-                    fact.stale = tick
-                if self._wanted(fact, now):
-                    self.want(fact)
+            self._want_all(self.facts.values(), now, tick)
 
     def drop(self, fact: Fact) -> None:
         """Nobody asks it any more."""
@@ -213,7 +214,7 @@ class SourceDesk:
         ready = {s: fact for s, fact in self._pending.items() if not fact.busy}
         for subject, fact in ready.items():
             del self._pending[subject]
-            fact.busy, fact.launched = True, self._tick
+            fact.busy, fact.launched, fact.turn = True, self._tick, fact.turn + 1
         if ready:
             task = asyncio.create_task(self._look(ready))
             self._looks.add(task)
@@ -222,11 +223,13 @@ class SourceDesk:
     async def _look(self, facts: Mapping[Subject, Fact]) -> None:
         loop = asyncio.get_running_loop()
         began, why = loop.time(), "the source gave no answer"
+        turns = {s: fact.turn for s, fact in facts.items()}
         try:
             await self.source.look(tuple(facts))
         except Exception as fault:  # whatever went wrong in a source, its subjects are unknown, no more
             why = reason(fault)
-        self.report({s: Failed(why) for s, fact in facts.items() if fact.busy})
+        # One that was answered may be looked at again already, for an event: that look is not ours.
+        self.report({s: Failed(why) for s, fact in facts.items() if fact.busy and fact.turn == turns[s]})
         seconds = loop.time() - began
         failed = any(isinstance(fact.answer, Failed) for fact in facts.values())
         self._stats = replace(
@@ -254,18 +257,26 @@ class SourceDesk:
     def _wanted(self, fact: Fact, now: float) -> bool:
         if not fact.followers:
             return False
-        ask = fact.subject.ask
-        return not ask.costly or now - fact.read_at < LATELY * max(self._period, getattr(ask, "every", 0.0))
+        return not fact.subject.ask.costly or self._read_lately(fact, now)
+
+    def _read_lately(self, fact: Fact, now: float) -> bool:
+        return now - fact.read_at < LATELY * max(self._period, getattr(fact.subject.ask, "every", 0.0))
+
+    def _want_all(self, facts: Iterable[Fact], now: float, tick: int) -> None:
+        """Look at what is wanted. What is costly and read no more waits until somebody asks."""
+        for fact in facts:
+            if self._wanted(fact, now):
+                self.want(fact)
+            elif fact.subject.ask.costly and not self._read_lately(fact, now):
+                fact.cold = tick
 
     def _relook(self) -> None:
         """After an event: only what is wanted; the rest stays stale until somebody asks."""
         self._relook_at = None
         now = asyncio.get_running_loop().time()
         facts = self.facts if self._all_dirty else self._dirty
-        wanted = [fact for fact in facts.values() if self._wanted(fact, now)]
         self._dirty, self._all_dirty = {}, False
-        for fact in wanted:
-            self.want(fact)
+        self._want_all(facts.values(), now, self._tick)
         self._relook_free = now + min(IDLE_SHARE * self._stats.last_seconds, IDLE_MOST)
 
     def _note_failure(self, subject: Subject, answer: Any) -> None:

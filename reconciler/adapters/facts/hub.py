@@ -37,14 +37,14 @@ class Hub:
     # --- contracts.FactHub -----------------------------------------------------------------
 
     def known(self, owner: Owner, ask: Ask[T]) -> T | Failed | NotYet:
-        """What is known now. A costly ask that is no longer fresh is not known: it wants `answer`."""
+        """What is known now. A costly answer from before a touch, or read no more, is not known."""
         fact = self._facts.get(Subject(ask, owner if ask.relative else None))
         if fact is None:
             fixed = unresolved(ask)
             return NOT_YET if fixed is None else fixed.answer
         if ask.costly and fact.desk is not None:
             fact.read_at = asyncio.get_running_loop().time()
-            if fact.tick < self._required(owner, fact):
+            if fact.tick < max(fact.cold, self._touched_at(owner, fact.desk)):
                 return NOT_YET
         return fact.answer  # type: ignore[no-any-return]  # the ask's own type says what it is
 
@@ -53,6 +53,8 @@ class Hub:
         stale = []
         for ask in asks:
             fact = self._fact(Subject(ask, owner if ask.relative else None))
+            if ask.costly or not fact.followers:
+                fact.read_at = asyncio.get_running_loop().time()
             required = self._required(owner, fact)
             if fact.tick < required:
                 stale.append((fact, required))
@@ -121,8 +123,10 @@ class Hub:
         desk = fact.desk
         if desk is None:
             return 0
-        touched = self._touched.get(owner.service, _NEVER).get(desk.name, 0)
-        return max(1, fact.stale, desk.stale, touched)
+        return max(1, fact.stale, fact.cold, desk.stale, self._touched_at(owner, desk))
+
+    def _touched_at(self, owner: Owner, desk: SourceDesk) -> int:
+        return self._touched.get(owner.service, _NEVER).get(desk.name, 0)
 
     def _fact(self, subject: Subject) -> Fact:
         fact = self._facts.get(subject)
@@ -136,8 +140,6 @@ class Hub:
             self._facts[subject] = fact
             if desk is not None and fact.desk is not None:
                 desk.facts[subject] = fact
-        if fact.desk is not None and (subject.ask.costly or not fact.followers):
-            fact.read_at = asyncio.get_running_loop().time()
         return fact
 
     def _count(self, owner: Owner, change: int) -> None:

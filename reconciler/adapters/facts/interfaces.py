@@ -65,9 +65,11 @@ class NetworkSource(Base):
         # A device's own addresses before those added to the same network, as the kernel lists them.
         ordered = sorted(rows.values(), key=lambda row: (":" in row.ip, row.secondary))
         return tuple(
-            Address(
-                row.ip, row.prefix, network.links[row.index].name, row.tentative, row.duplicate, row.label
-            )
-            for row in ordered
-            if row.index in network.links
+            _address(row, network.links[row.index].name) for row in ordered if row.index in network.links
         )
+
+
+def _address(row: nl.AddressRow, dev: str) -> Address:
+    """A label that is only the device's name is what the kernel gives to all: none."""
+    label = "" if row.label == dev else row.label
+    return Address(row.ip, row.prefix, dev, row.tentative, row.duplicate, label)

@@ -10,7 +10,7 @@ _HANGING = 3  # times `most` turns may be out beyond that
 
 
 class Turns:
-    """At most `most` turns that are not slow, at most four times as many in all, a fifth for each service."""
+    """At most `most` turns that are not slow, four times as many in all; of one service a fifth."""
 
     def __init__(self, most: int, slow: float = SLOW) -> None:
         self._most, self._slow_after = most, slow
