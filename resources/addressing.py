@@ -1,11 +1,16 @@
-"""Addresses and netmasks as people write them → canonical text, prefix lengths, networks."""
+"""Addresses and netmasks as people write them → canonical text, prefix lengths, networks.
+
+The same few texts are read again in every pass: what was made of them is kept.
+"""
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 
 from reconciler.asks import Address
 
 
+@lru_cache(maxsize=65536)
 def canonical(text: str) -> str:
     """An address literal in the kernel's spelling; "" when it is none."""
     try:
@@ -14,6 +19,7 @@ def canonical(text: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=65536)
 def network(text: str) -> str:
     """A network or host in the kernel's spelling, "default" for all; "" when it is none."""
     if text == "default":
@@ -29,6 +35,7 @@ def is_v6(text: str) -> bool:
     return ":" in text
 
 
+@lru_cache(maxsize=65536)
 def prefix_length(netmask: str | int, ip: str) -> int | None:
     """A prefix (24, "24", "/24") or dotted mask as a prefix; None when it does not fit the address."""
     text = str(netmask).strip().removeprefix("/")

@@ -76,7 +76,7 @@ class DeviceFilesystem:
         """Check, mount, give the owner; or unmount, ending what still uses it."""
         check: tuple[Operation, ...] = ()
         if self.check and not seen.data.get("readonly"):
-            check = (Exec((*self.check, spec["dev"]), ok=self.check_ok, timeout=HOUR),)
+            check = (Exec((*self.check, spec["dev"]), ok=self.check_ok, timeout=HOUR, alone=spec["dev"]),)
         mount = DoMount(spec["dev"], tidy(spec["mnt"]), self.fstype, spec["mnt_opt"])
         return mounting.operations(spec, seen, goal, mounting.Recipe(mount, before=check))
 

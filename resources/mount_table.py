@@ -1,6 +1,6 @@
 """The mount table → what lies on a mount point, what a path leads to, where a device is mounted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from reconciler.asks import Mount
@@ -9,11 +9,6 @@ from reconciler.asks import Mount
 def tidy(path: str) -> str:
     """A path as the mount table writes it: no doubled or trailing slash."""
     return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
-
-
-def within(path: str, folder: str) -> bool:
-    """Whether `path` is `folder` or below it."""
-    return path == folder or path.startswith(folder if folder == "/" else folder + "/")
 
 
 class Table:
@@ -37,12 +32,9 @@ class Table:
         return found
 
     @cached_property
-    def _children(self) -> dict[int, list[Mount]]:
-        found: dict[int, list[Mount]] = {}
-        for mount in self.mounts:
-            if mount.parent != mount.id:
-                found.setdefault(mount.parent, []).append(mount)
-        return found
+    def _root(self) -> Mount | None:
+        known = {mount.id for mount in self.mounts}
+        return next((m for m in self.at("/") if m.parent not in known or m.parent == m.id), None)
 
     def at(self, target: str) -> tuple[Mount, ...]:
         """What is mounted on exactly this path; of several the last one is seen."""
@@ -53,19 +45,26 @@ class Table:
 
     def leads_to(self, path: str) -> Mount | None:
         """The mount on which a path (without symlinks) ends: what the kernel would walk into."""
-        known = {mount.id for mount in self.mounts}
-        current = next((m for m in self.at("/") if m.parent not in known or m.parent == m.id), None)
-        while current is not None:
-            here = current
-            inside = [
-                child
-                for child in self._children.get(here.id, ())
-                if within(path, child.target) and within(child.target, here.target)
-            ]
-            if not inside:
-                return here
-            current = min(inside, key=lambda child: len(child.target))
-        return None
+        current = self._root
+        if current is None:
+            return None
+        for step in steps(path):
+            while above := self._upon(current, step):
+                current = above
+        return current
+
+    def _upon(self, mount: Mount, target: str) -> Mount | None:
+        return next((m for m in self.at(target) if m.parent == mount.id and m.id != mount.id), None)
+
+
+def steps(path: str) -> Iterator[str]:
+    """Every directory on the way: "/", "/a", "/a/b" for "/a/b"."""
+    yield "/"
+    walked = ""
+    for part in path.split("/"):
+        if part:
+            walked = f"{walked}/{part}"
+            yield walked
 
 
 _latest: list[Table] = []
