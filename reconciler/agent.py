@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
+from reconciler.adapters.facts.hub import Hub
+from reconciler.adapters.journal import SqliteJournal
 from reconciler.api.agent import Object, Principal
 from reconciler.api.fanout import Fanout
-from reconciler.contracts import Clock, Event, Journal
+from reconciler.contracts import Clock, Event
 from reconciler.decide.documents import Home, check
 from reconciler.decide.documents.identity import identity
 from reconciler.engine.desk import Desk
@@ -14,9 +18,9 @@ from reconciler.engine.jobs import Jobs
 from reconciler.engine.library import Library
 from reconciler.engine.reconcile import Reconciler
 from reconciler.engine.record import Record
-from reconciler.engine.view import View, plan_object
+from reconciler.engine.view import View, frozen_object, plan_object
 from reconciler.engine.wishes import Wishes
-from reconciler.errors import Fault, NeedsPerson, Refused
+from reconciler.errors import Fault, Refused
 from reconciler.settings import Settings
 
 
@@ -32,11 +36,15 @@ class LocalAgent:
         jobs: Jobs,
         library: Library,
         wishes: Wishes,
-        journal: Journal,
+        journal: SqliteJournal,
+        hub: Hub,
         clock: Clock,
         wake: Callable[[str], None],
+        store_kind: str,
     ) -> None:
         """`wake` queues a key."""
+        self._hub, self._store_kind = hub, store_kind
+        self.metrics = ""  # where they are served
         self._settings, self._home, self._reconciler, self._desk = settings, home, reconciler, desk
         self._jobs = jobs
         self._library, self._wishes, self._journal = library, wishes, journal
@@ -110,41 +118,41 @@ class LocalAgent:
 
     def documents(self) -> Sequence[Object]:
         """Every file seen, in force or not, with its faults and lints."""
-        listed: list[Object] = []
+        library, listed = self._library, []
         for key, record in self._records.items():
             path = record.service.source
-            if not record.deleted and path not in self._library.troubles:
-                lints = [_fault(f) for f in self._library.lints.get(key, ())]
-                listed.append({"path": path, "key": key, "valid": True, "faults": [], "lints": lints})
-        for trouble in self._library.troubles.values():
-            faults = [_fault(f) for f in trouble.faults]
-            key = trouble.key
-            listed.append({"path": trouble.path, "key": key, "valid": False, "faults": faults, "lints": []})
+            if not record.deleted and path not in library.troubles:
+                lints = library.lints.get(key, ())
+                listed.append(_document(path, key, record.service.generation, (), lints))
+        listed += [_document(t.path, t.key, "", t.faults, ()) for t in library.troubles.values()]
         return sorted(listed, key=lambda d: str(d["path"]))
 
     def node(self) -> Object:
-        frozen = self._desk.node_frozen()
+        settings, frozen = self._settings, self._desk.node_frozen()
         return {
-            "name": self._settings.node,
-            "env": self._settings.env,
-            "labels": dict(self._settings.labels),
+            "apiVersion": "standfast/v1",
+            "kind": "Node",
+            "name": settings.node,
+            "version": version("standfast"),
+            "env": settings.env,
+            "labels": dict(settings.labels),
+            "cluster_nodes": list(settings.cluster_nodes),
             "started": self.started,
-            "services_directory": str(self._settings.services),
-            "state_directory": str(self._settings.state),
-            "run_directory": str(self._settings.run),
-            "frozen": frozen
-            and {
-                "scope": "node",
-                "who": frozen.who,
-                "since": frozen.at,
-                "reason": frozen.reason,
-                "until": frozen.until or None,
+            "paths": {
+                "services": str(settings.services),
+                "state": str(settings.state),
+                "run": str(settings.run),
             },
-            "prune_held": self._library.verdict.held,
-            "directory_readable": self._library.listed,
-            "store": {"ok": not self._desk.failing, "message": self._desk.failing},
-            "notices": list(self.notices),
+            "frozen": frozen_object(frozen),
+            "prune_held": sorted(self._library.held),
+            "store": {"kind": self._store_kind, "trouble": self._desk.failing or " ".join(self.notices)},
+            "journal": {"trouble": self._journal.trouble, "dropped": self._journal.dropped},
+            "sources": {
+                name: {"ok": not seen.failing, "why": _failing(seen.failing, seen.subjects)}
+                for name, seen in self._hub.statistics().items()
+            },
             "services": len(self._records),
+            "metrics": self.metrics,
         }
 
     async def events(self, seconds: float, service: str, limit: int, after: int) -> Sequence[Object]:
@@ -157,13 +165,6 @@ class LocalAgent:
     # --- ask -------------------------------------------------------------------------------
 
     async def ask(self, key: str, wish: Object, principal: Principal) -> Object:
-        if wish.get("state_only"):
-            if key not in self._records:
-                raise NeedsPerson(f"{key}: there is no such service")
-            self._wishes.provisioned(key, tuple(wish.get("rids") or ()), wish["verb"] == "provision")
-            await self._desk.durable()
-            self._wake(key)
-            return {"id": ""}
         made = await self._wishes.ask(key, wish, principal.name)
         self._build(self._records[key])
         return {"id": made.id}
@@ -196,16 +197,23 @@ def _source(record: Record, desk: Desk, jobs: Jobs) -> tuple[Any, ...]:
         dict(record.stops),
         record.service.generation,
         desk.failing,
-        (attempt.conflict, attempt.failed),
+        (attempt.conflict, attempt.failed, record.answer),
     )
 
 
-def _fault(fault: Fault) -> Object:
+def _document(
+    path: str, key: str, generation: str, faults: Sequence[Fault], lints: Sequence[Fault]
+) -> Object:
     return {
-        "file": fault.file,
-        "line": fault.line,
-        "path": fault.path,
-        "what": fault.what,
-        "todo": fault.todo,
-        "text": str(fault),
+        "path": path,
+        "key": key,
+        "generation": generation,
+        "valid": not faults,
+        "in_force": not faults,
+        "faults": [asdict(fault) for fault in faults],
+        "lints": [asdict(lint) for lint in lints],
     }
+
+
+def _failing(failing: int, subjects: int) -> str:
+    return f"{failing} of {subjects} questions have no answer" if failing else ""

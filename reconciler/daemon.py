@@ -5,11 +5,12 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from metrics.account import Account, measure_lag
 from metrics.exporter import Exporter
@@ -85,7 +86,7 @@ class Running:
     reconciler: Reconciler
     tell: Telling
     hub: Hub
-    metrics_port: int = 0
+    programs: Programs
 
     def settled(self) -> bool:
         """Nothing runs, and nothing more will be done until the world or a person changes something."""
@@ -155,118 +156,116 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
     async with AsyncExitStack() as stack:
         _directories(settings)
         stack.enter_context(_alone(settings.run / "standfast.lock"))
-        clock, account = SystemClock(), Account()
-        boot_id = _boot_id()
         store, notices = await _store(settings, keep)
         stack.push_async_callback(store.close)
         journal = SqliteJournal(settings.state / "events.db", settings.events_days, settings.events_mb)
         stack.callback(journal.close)
-        tell = Telling(journal, account)
-
-        queue = KeyQueue()
-        stack.callback(queue.close)
-        desk = Desk(store, settings.node, boot_id, clock, queue.add)
-        await desk.start()
-        stack.push_async_callback(desk.close)
-
-        programs = Programs(settings)
-        records: dict[str, Record] = {}
-        host = LinuxHost(settings, programs, lambda owner: environment(records, settings.node, owner))
-        node = NodeSeen(settings.node, boot_id, settings.labels)
-        hub = Hub(
-            settings,
-            queue.add,
-            standard_sources(settings, desk.memory, node, programs, host.run_check),
-        )
-        await hub.start()
-        stack.push_async_callback(hub.close)
-
-        drivers = Drivers()
-        observer = Observer(hub, drivers, lambda owner, text: _bug(tell, clock, owner, text))
-        # Built in a ring: a pass tells the agent's view, which is made of the passes' records.
-        told: dict[str, Callable[[str], None]] = {}
-        reconciler = Reconciler(
-            settings,
-            drivers,
-            observer,
-            desk,
-            tell,
-            clock,
-            records,
-            passed=lambda key: told["passed"](key),
-            gone=lambda key: told["gone"](key),
-        )
-
-        def ended(done: Ended) -> None:
-            seconds = asyncio.get_running_loop().time() - done.job.started
-            record = records.get(done.job.owner.service)
-            resource = record and record.whole.get(done.job.owner.rid)
-            if resource:
-                account.job(done.job.step.act.value, resource.kind, seconds, done.ok or done.turned)
-            reconciler.ended(done)
-            queue.add(done.job.owner.service)
-
-        jobs = Jobs(host, hub, desk, tell, clock, settings.max_jobs, ended)
-        reconciler.jobs = jobs
-        bulk = ProcessPoolExecutor(max_workers=1)
-        stack.callback(bulk.shutdown, wait=False, cancel_futures=True)
-        home = _home(settings)
-        library = Library(
-            settings.services, home, desk, records, tell, clock, queue.add, settings.removal_after, bulk
-        )
-        await library.load()
-        wishes = Wishes(desk, records, tell, clock)
-        agent = LocalAgent(
-            settings, home, reconciler, desk, jobs, library, wishes, journal, clock, queue.add
-        )
-        agent.notices += notices
-        told.update(passed=agent.passed, gone=agent.gone)
-        tell.listeners.append(agent.happened)
+        account = Account()
+        made = await _wired(stack, settings, store, journal, account)
+        await made.library.load()
+        made.agent.notices += notices
         for notice in notices:
-            tell.record(Event(clock.wall(), "daemon", reason="Notice", text=notice, ok=False))
-
-        server = Server(agent, settings.socket, settings.roles)
+            _tell_of_us(made.tell, "Notice", notice, ok=False)
+        server = Server(made.agent, settings.socket, settings.roles)
         await server.start()
         stack.push_async_callback(server.close)
-        made = Running(settings, records, queue, jobs, desk, library, agent, reconciler, tell, hub)
-        await _metrics(stack, made, account, notices)
-
-        async def counted(key: str) -> float:
-            loop = asyncio.get_running_loop()
-            started, ok = loop.time(), False
-            try:
-                again_in = await reconciler.reconcile(key)
-                ok = True
-                return again_in
-            finally:
-                account.passed(loop.time() - started, ok, key)
-
-        def report(key: str, fault: Exception) -> None:
-            expected = isinstance(fault, NeedsPerson | MayHeal)
-            log.error("pass of %s failed: %s", key, fault, exc_info=None if expected else fault)
-            text = f"pass failed: {fault!r}"
-            tell.record(Event(clock.wall(), "daemon", key, reason="PassFailed", text=text, ok=False))
-
-        tasks = [
-            asyncio.create_task(worker(queue, counted, report, settings.look_every, settings.retry_max))
-            for _ in range(WORKERS)
-        ]
-        tasks.append(asyncio.create_task(watch(settings.services, library.scan, settings)))
-        tasks.append(asyncio.create_task(measure_lag(account)))
-        tasks.append(asyncio.create_task(_tidy(programs)))
-        stack.push_async_callback(_cancelled, tasks)
-        tell.record(
-            Event(clock.wall(), "daemon", reason="Started", text=f"agent of {settings.node} started")
-        )
+        await _metrics(stack, made, account)
+        stack.push_async_callback(_cancelled, _tasks(made, account))
+        _tell_of_us(made.tell, "Started", f"agent of {settings.node} started")
         try:
             yield made
         finally:
-            reconciler.halted = True
+            made.reconciler.halted = True
             # What runs is carried to its end: half an operation is worse than a late exit.
-            await jobs.drain()
+            await made.jobs.drain()
 
 
-async def _metrics(stack: AsyncExitStack, made: Running, account: Account, notices: list[str]) -> None:
+async def _wired(
+    stack: AsyncExitStack, settings: Settings, store: Store, journal: SqliteJournal, account: Account
+) -> Running:
+    """Every part made and handed to those that need it; the hub's event channels are open."""
+    clock, boot_id, tell = SystemClock(), _boot_id(), Telling(journal, account)
+    queue = KeyQueue()
+    stack.callback(queue.close)
+    desk = Desk(store, settings.node, boot_id, clock, queue.add)
+    await desk.start()
+    stack.push_async_callback(desk.close)
+
+    records: dict[str, Record] = {}
+    programs = Programs(settings)
+    host = LinuxHost(settings, programs, lambda owner: environment(records, settings.node, owner))
+    node = NodeSeen(settings.node, boot_id, settings.labels)
+    sources = standard_sources(settings, desk.memory, node, programs, host.run_check)
+    hub = Hub(settings, queue.add, sources)
+    await hub.start()
+    stack.push_async_callback(hub.close)
+
+    drivers, home = Drivers(), _home(settings)
+    observer = Observer(hub, drivers, lambda owner, text: _bug(tell, owner, text))
+    reconciler = Reconciler(settings, drivers, observer, desk, tell, clock, records)
+
+    def ended(done: Ended) -> None:
+        resource = records[done.job.owner.service].whole.get(done.job.owner.rid)
+        if resource:
+            seconds = asyncio.get_running_loop().time() - done.job.started
+            account.job(done.job.step.act.value, resource.kind, seconds, done.ok or done.turned)
+        reconciler.ended(done)
+        queue.add(done.job.owner.service)
+
+    jobs = Jobs(host, hub, desk, tell, clock, settings.max_jobs, ended)
+    bulk = ProcessPoolExecutor(max_workers=1)
+    stack.callback(bulk.shutdown, wait=False, cancel_futures=True)
+    library = Library(
+        settings.services, home, desk, records, tell, clock, queue.add, settings.removal_after, bulk
+    )
+    wishes = Wishes(desk, records, tell, clock)
+    agent = LocalAgent(
+        settings,
+        home,
+        reconciler,
+        desk,
+        jobs,
+        library,
+        wishes,
+        journal,
+        hub,
+        clock,
+        queue.add,
+        _kind(store),
+    )
+    # The ring is closed last: a pass starts jobs, and what it saw becomes the agent's objects.
+    reconciler.jobs, reconciler.passed, reconciler.gone = jobs, agent.passed, agent.gone
+    tell.listeners.append(agent.happened)
+    return Running(settings, records, queue, jobs, desk, library, agent, reconciler, tell, hub, programs)
+
+
+def _tasks(made: Running, account: Account) -> list[asyncio.Task[None]]:
+    """What goes on for as long as the agent lives."""
+    settings, loop = made.settings, asyncio.get_running_loop()
+
+    async def counted(key: str) -> float:
+        started, ok = loop.time(), False
+        try:
+            again_in = await made.reconciler.reconcile(key)
+            ok = True
+            return again_in
+        finally:
+            account.passed(loop.time() - started, ok, key)
+
+    def report(key: str, fault: Exception) -> None:
+        expected = isinstance(fault, NeedsPerson | MayHeal)
+        log.error("pass of %s failed: %s", key, fault, exc_info=None if expected else fault)
+        _tell_of_us(made.tell, "PassFailed", f"pass failed: {fault!r}", key, ok=False)
+
+    forever: list[Coroutine[Any, Any, None]] = [
+        worker(made.queue, counted, report, settings.look_every, settings.retry_max) for _ in range(WORKERS)
+    ]
+    forever += [watch(settings.services, made.library.scan, settings), measure_lag(account)]
+    forever.append(_tidy(made.programs))
+    return [asyncio.create_task(task) for task in forever]
+
+
+async def _metrics(stack: AsyncExitStack, made: Running, account: Account) -> None:
     """The listener is a convenience: a port that is taken must not keep services down."""
     settings = made.settings
     if not settings.metrics_listen:
@@ -278,7 +277,7 @@ async def _metrics(stack: AsyncExitStack, made: Running, account: Account, notic
         made.agent.notices.append(f"no metrics: {fault}")
         log.warning("no metrics: %s", fault)
         return
-    made.metrics_port = listener.port
+    made.agent.metrics = f"{settings.metrics_listen.rpartition(':')[0]}:{listener.port}"
     stack.push_async_callback(listener.close)
 
 
@@ -311,6 +310,10 @@ async def _store(settings: Settings, keep: bool) -> tuple[Store, list[str]]:
     except (MayHeal, OSError) as fault:
         return MemoryStore(), [f"nothing is kept over a restart: {fault}"]
     return opened.store, [opened.set_aside] if opened.set_aside else []
+
+
+def _kind(store: Store) -> str:
+    return "memory" if isinstance(store, MemoryStore) else "sqlite"
 
 
 def _directories(settings: Settings) -> None:
@@ -357,13 +360,17 @@ def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def _bug(tell: Telling, clock: SystemClock, owner: Owner, text: str) -> None:
+def _tell_of_us(tell: Telling, reason: str, text: str, service: str = "", ok: bool = True) -> None:
+    tell.record(Event(SystemClock().wall(), "daemon", service, reason=reason, text=text, ok=ok))
+
+
+def _bug(tell: Telling, owner: Owner, text: str) -> None:
     log.error("a bug in the driver of %s:\n%s", owner, text)
     last = text.strip().splitlines()[-1]
-    event = Event(
-        clock.wall(), "daemon", owner.service, owner.rid, reason="Bug", text=last, ok=False, output=text
+    at = SystemClock().wall()
+    tell.record(
+        Event(at, "daemon", owner.service, owner.rid, reason="Bug", text=last, ok=False, output=text)
     )
-    tell.record(event)
 
 
 async def _tidy(programs: Programs) -> None:

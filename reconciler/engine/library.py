@@ -75,6 +75,11 @@ class Library:
             self._records[key] = record
             self._changed(key)
 
+    @property
+    def held(self) -> set[str]:
+        """Keys whose removal waits for a person."""
+        return set(self._missing) if self.verdict.held else set()
+
     async def scan(self, confirmed: bool = False) -> float | None:
         """Look at the directory; returns the seconds after which a removal is to be judged again."""
         async with self._scanning:

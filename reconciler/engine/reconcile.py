@@ -13,7 +13,7 @@ from reconciler.engine import progress
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
-from reconciler.engine.record import Record
+from reconciler.engine.record import Answer, Record
 from reconciler.engine.situations import Roster, roster, situations
 from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
 from reconciler.settings import Settings
@@ -31,14 +31,14 @@ class Reconciler:
         recorder: Recorder,
         clock: Clock,
         records: dict[str, Record],
-        passed: Callable[[str], None],
-        gone: Callable[[str], None],
     ) -> None:
         self._settings, self._drivers, self._observer = settings, drivers, observer
         self._desk, self._recorder, self._clock = desk, recorder, clock
-        self._passed, self._gone = passed, gone
         self.records = records
-        self.jobs: Jobs  # set by the daemon: a job's end comes back here
+        # Set by who wires the parts: they need the passes themselves.
+        self.jobs: Jobs
+        self.passed: Callable[[str], None]
+        self.gone: Callable[[str], None]
         self.leaving = ""  # why everything goes down before the agent ends, "" when it does not
         self.halted = False  # the agent ends: nothing new is begun
 
@@ -56,7 +56,7 @@ class Reconciler:
         self._act(record, made)
         self._after(record, asked, decision, made, who)
         record.passes += 1
-        self._passed(key)
+        self.passed(key)
         return self._again_in(record, asked, now)
 
     def ended(self, ended: Ended) -> None:
@@ -122,6 +122,9 @@ class Reconciler:
                 old = getattr(asked, kind)
                 if old and not getattr(current, kind):
                     record = self.records[key]
+                    if kind == "wish":
+                        waits = "; ".join(f"{w.rid}: {w.why}" for w in record.plan.waiting)
+                        record.answer = Answer(old, "expired", waits or "not fulfilled in time")
                     self._event(record, "wish", f"{old}: its time is over", reason="Expired", ok=False)
             self._desk.put_asked(key, current)
         return current
@@ -221,6 +224,7 @@ class Reconciler:
         """Wishes that are fulfilled, resources that are gone for good, a deleted service's end."""
         if (wish := asked.wish) and (after := progress.next_wish(wish, record, made)) != wish:
             if after is None:
+                record.answer = Answer(wish, "fulfilled")
                 self._event(record, "wish", f"{wish}: done", reason="Fulfilled")
             left = replace(self._desk.asked(record.key), wish=after)
             self._desk.put_asked(record.key, progress.after_wish(left, wish) if after is None else left)
@@ -238,7 +242,7 @@ class Reconciler:
             self._observer.forget(Owner(record.key, rid))
         self._desk.forget(record.key)
         del self.records[record.key]
-        self._gone(record.key)
+        self.gone(record.key)
 
     def _again_in(self, record: Record, asked: Asked, now: float) -> float:
         waits = [self._settings.look_every * random.uniform(0.9, 1.1)]

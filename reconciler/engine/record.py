@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.decide.asked import Wish
 from reconciler.decide.backoff import Budget
 from reconciler.decide.order import Order, order
 from reconciler.decide.placement import Decision
@@ -30,6 +31,15 @@ class Attempt:
     failed_until: float = 0.0
 
 
+@dataclass(frozen=True)
+class Answer:
+    """How the last one-off wish ended: fulfilled, expired or failed."""
+
+    wish: Wish
+    state: str
+    message: str = ""
+
+
 @dataclass
 class Record:
     key: str
@@ -52,6 +62,7 @@ class Record:
     stops: dict[str, Budget] = field(default_factory=dict)  # stops that failed: stuck
     attempt: Attempt = field(default_factory=Attempt)
     forced: frozenset[str] = frozenset()
+    answer: Answer | None = None
 
     _order: Order | None = field(default=None, repr=False)
     _ordered: tuple[Resource, ...] = field(default=(), repr=False)

@@ -52,8 +52,8 @@ class View:
                 "placement": placement,
                 "goal": str(goal),
                 "reason": decision.reason if decision else "not looked at yet",
-                "wish": _wish(asked),
-                "frozen": _frozen(frozen),
+                "wish": _wish(record, asked),
+                "frozen": frozen_object(frozen),
                 "conditions": conditions(
                     reports,
                     goal=goal,
@@ -145,10 +145,19 @@ def _part(record: Record, rid: str, jobs: Mapping[str, Job], wall_minus_loop: fl
     )
 
 
-def _wish(asked: Asked) -> dict[str, Any] | None:
-    wish: Wish | None = asked.wish or asked.standing
-    if wish is None:
+def _wish(record: Record, asked: Asked) -> dict[str, Any] | None:
+    """What is under way, else how the last one ended, else what stands."""
+    ended, standing = record.answer, asked.standing
+    if asked.wish:
+        return _wish_object(asked.wish, "pending")
+    if ended and (standing is None or ended.wish.at >= standing.at):
+        return _wish_object(ended.wish, ended.state, ended.message)
+    if standing is None:
         return None
+    return _wish_object(standing, "fulfilled" if record.up_as_wanted() else "pending")
+
+
+def _wish_object(wish: Wish, state: str, message: str = "") -> dict[str, Any]:
     return {
         "id": wish.id,
         "verb": wish.verb,
@@ -157,11 +166,12 @@ def _wish(asked: Asked) -> dict[str, Any] | None:
         "reason": wish.reason,
         "deadline": wish.until or None,
         "rids": list(wish.rids),
-        "state": "under way" if asked.wish else "standing",
+        "state": state,
+        "message": message,
     }
 
 
-def _frozen(frozen: Frozen | None) -> dict[str, Any] | None:
+def frozen_object(frozen: Frozen | None) -> dict[str, Any] | None:
     if frozen is None:
         return None
     kept = asdict(frozen)

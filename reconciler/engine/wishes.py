@@ -12,7 +12,6 @@ from reconciler.decide.placement import named, refusal
 from reconciler.engine.desk import Desk
 from reconciler.engine.record import Attempt, Record
 from reconciler.errors import NeedsPerson
-from reconciler.model import Owner
 
 ONE_OFF = ("restart", "provision", "unprovision", "purge")
 
@@ -108,12 +107,6 @@ class Wishes:
         _fresh(record)
         record.attempt = Attempt()
         self._desk.put_asked(key, replace(NOBODY, frozen=self._desk.asked(key).frozen))
-
-    def provisioned(self, key: str, rids: tuple[str, ...], value: bool) -> None:
-        """Flip what is remembered, touching nothing (`set provisioned`)."""
-        for resource in self._records[key].service.resources:
-            if not rids or named(resource, rids):
-                self._desk.remember(Owner(key, resource.rid), "provisioned", "yes" if value else None)
 
 
 def _fresh(record: Record) -> None:
