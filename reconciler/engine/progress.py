@@ -12,7 +12,7 @@ from reconciler.decide.plan import UPWARD, Situation
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended
 from reconciler.engine.record import Attempt, Record
-from reconciler.engine.situations import ON_THINGS, STOOD_ON
+from reconciler.engine.situations import ON_THINGS, STOOD_ON, incarnation
 from reconciler.model import Act, Goal, Owner, ServiceGoal, State, settled
 from reconciler.settings import Settings
 
@@ -128,9 +128,9 @@ def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: D
             desk.put_applied(record.key, rid, s.resource)
             if s.resource.group in ON_THINGS:
                 for under in s.resource.refs:
-                    identity = made[under].seen.identity if under in made else ""
-                    if identity and STOOD_ON + under not in memory:
-                        desk.remember(owner, STOOD_ON + under, identity, "reboot")
+                    name = incarnation(desk, record.key, made[under]) if under in made else ""
+                    if name and STOOD_ON + under not in memory:
+                        desk.remember(owner, STOOD_ON + under, name, "reboot")
         elif s.goal is Goal.DOWN and settled(Goal.DOWN, observed) and not s.running:
             desk.put_applied(record.key, rid, None)
 

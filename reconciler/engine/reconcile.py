@@ -14,7 +14,7 @@ from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
 from reconciler.engine.record import Answer, Record
-from reconciler.engine.situations import Roster, roster, situations
+from reconciler.engine.situations import STARTS, Roster, roster, situations
 from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
 from reconciler.settings import Settings
 
@@ -169,19 +169,11 @@ class Reconciler:
         for rid in progress.note_losses(record, made, now, self._settings):
             text = f"lost: {record.budgets[rid].last}"
             self._event(record, "state", text, rid=rid, reason="Lost", ok=False)
-        wall = self._clock.wall()
         for rid, s in made.items():
-            before = record.seen.get(rid)
-            if before is None or before.state is not s.seen.state:
-                record.since[rid] = wall
-                if before is not None:
-                    why = f": {s.seen.notes[0].text}" if s.seen.notes else ""
-                    ok = s.seen.state not in (State.WARN, State.UNKNOWN)
-                    text = f"{before.state} → {s.seen.state}{why}"
-                    self._event(record, "state", text, rid=rid, reason="State", ok=ok)
+            self._tell_state(record, rid, s)
         for rid in record.seen.keys() - made.keys():
             self._observer.forget(Owner(record.key, rid))
-            for kept in (record.since, record.budgets, record.stops):
+            for kept in (record.since, record.told, record.budgets, record.stops):
                 kept.pop(rid, None)
         record.seen = {rid: s.seen for rid, s in made.items()}
         record.goals = {rid: s.goal for rid, s in made.items()}
@@ -189,6 +181,17 @@ class Reconciler:
         progress.remember_what_is_seen(record, made, self._desk)
         if why := progress.judge_attempt(record, decision, now, self._settings):
             self._event(record, "state", f"start failed: {why}", reason="StartFailed", ok=False)
+
+    def _tell_state(self, record: Record, rid: str, s: Situation) -> None:
+        """Once for each change; what is seen half way through a job is no news."""
+        told, state = record.told.get(rid), s.seen.state
+        if told is state or s.running:
+            return
+        record.told[rid], record.since[rid] = state, self._clock.wall()
+        if told is not None:
+            why = f": {s.seen.notes[0].text}" if s.seen.notes else ""
+            ok = state not in (State.WARN, State.UNKNOWN)
+            self._event(record, "state", f"{told} → {state}{why}", rid=rid, reason="State", ok=ok)
 
     def _from_nothing(self, record: Record, made: Mapping[str, Situation]) -> bool:
         """A start of which nothing is up yet and whose checks have not passed."""
@@ -211,7 +214,13 @@ class Reconciler:
             if step.act is Act.START:
                 # What may be half started must be known, should its document change before it is up.
                 self._desk.put_applied(record.key, step.rid, made[step.rid].resource)
+                if made[step.rid].seen.state is State.DOWN and step.rid.startswith(("fs#", "disk#")):
+                    self._count_start(Owner(record.key, step.rid))
             self.jobs.start(record.key, step)
+
+    def _count_start(self, owner: Owner) -> None:
+        starts = int(self._desk.memory(owner).get(STARTS, "0")) + 1
+        self._desk.remember(owner, STARTS, str(starts), "reboot")
 
     def _after(
         self,

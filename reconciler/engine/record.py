@@ -9,7 +9,7 @@ from reconciler.decide.backoff import Budget
 from reconciler.decide.order import Order, order
 from reconciler.decide.placement import Decision
 from reconciler.errors import Fault
-from reconciler.model import Goal, Observed, Plan, Resource, Service, settled
+from reconciler.model import Goal, Observed, Plan, Resource, Service, State, settled
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Record:
     whole: dict[str, Resource] = field(default_factory=dict)  # incl. what left the document
     seen: dict[str, Observed] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)  # wall-clock, of the present state
+    told: dict[str, State] = field(default_factory=dict)  # the states of which events were made
     plan: Plan = field(default_factory=Plan)
     passes: int = 0
 

@@ -19,7 +19,11 @@ from reconciler.model import Goal, Observed, Owner, Resource, State, settled
 from reconciler.operations import Remember
 
 STOOD_ON = "stood on "
-"""Memory key prefix: the identity of what an app was started on, by rid."""
+"""Memory key prefix: the incarnation of what an app was started on, by rid."""
+
+STARTS = "starts"
+"""Memory key: how often it was started since boot. The kernel gives a mount's id out again at once,
+so what a thing is called does not yet say that it is the same one."""
 
 ON_THINGS = ("app", "container")
 
@@ -90,7 +94,8 @@ def situations(
         )
     _restart_what_stands_on(made, seen, who, order, record, desk)
     for rid, s in made.items():
-        made[rid] = replace(s, hold=_hold(record, s, now), remember=_remembered(s, made, order))
+        stood_on = _stood_on(s, made, order, desk, record.key)
+        made[rid] = replace(s, hold=_hold(record, s, now), remember=stood_on)
     return made
 
 
@@ -128,7 +133,7 @@ def _restart_what_stands_on(
             continue
         memory = desk.memory(Owner(record.key, rid))
         for under in sorted(order.stands_on[rid]):
-            known, present = memory.get(STOOD_ON + under), made[under].seen.identity
+            known, present = memory.get(STOOD_ON + under), incarnation(desk, record.key, made[under])
             if known and present and known != present:
                 made[rid] = _anew(s, f"runs on an earlier {under}")
                 break
@@ -140,16 +145,22 @@ def _anew(s: Situation, why: str) -> Situation:
     return replace(s, goal=Goal.DOWN, why=why, successor=replace(s, seen=down, running=False))
 
 
-def _remembered(s: Situation, made: Mapping[str, Situation], order: Order) -> tuple[Remember, ...]:
+def incarnation(desk: Desk, service: str, s: Situation) -> str:
+    """Names this very instance of a thing; "" for what has no identity, such as an address."""
+    if not s.seen.identity:
+        return ""
+    starts = desk.memory(Owner(service, s.resource.rid)).get(STARTS, "0")
+    return f"{s.seen.identity}/{starts}"
+
+
+def _stood_on(
+    s: Situation, made: Mapping[str, Situation], order: Order, desk: Desk, service: str
+) -> tuple[Remember, ...]:
     """At the start of an app: what it stands on."""
     if s.resource.group not in ON_THINGS or s.goal is not Goal.UP:
         return ()
-    under = sorted(order.stands_on[s.resource.rid])
-    return tuple(
-        Remember(STOOD_ON + rid, made[rid].seen.identity, "reboot")
-        for rid in under
-        if made[rid].seen.identity
-    )
+    under = {rid: incarnation(desk, service, made[rid]) for rid in sorted(order.stands_on[s.resource.rid])}
+    return tuple(Remember(STOOD_ON + rid, name, "reboot") for rid, name in under.items() if name)
 
 
 def _hold(record: Record, s: Situation, now: float) -> str:
