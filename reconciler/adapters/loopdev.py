@@ -154,14 +154,15 @@ def _backed_by(device: str, loop: int, file: str) -> bool:
     status = _status(loop)
     if status is None:
         return False
+    names = {f"{file} (deleted)"}  # deleted or replaced meanwhile: the kernel remembers its name
     try:
         seen = os.stat(file)
-    except OSError:  # deleted meanwhile: the kernel remembers its name
-        with open(
-            f"/sys/class/block/{os.path.basename(device)}/loop/backing_file", encoding="utf-8"
-        ) as text:
-            return text.read().strip().removesuffix(" (deleted)") == file
-    return status.backing == (seen.st_dev, seen.st_ino)
+        if status.backing == (seen.st_dev, seen.st_ino):
+            return True
+    except OSError:
+        names.add(file)
+    with open(_backing(device), encoding="utf-8") as text:
+        return text.read().removesuffix("\n") in names
 
 
 def _backing(device: str) -> str:
