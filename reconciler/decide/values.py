@@ -16,10 +16,10 @@ BYTES = {
 }
 LARGEST = 2**63 - 1
 
-_PART = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(ms|s|m|h|d|w)")
-_SIZE = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)[ ]?([KMGTPE]iB|[KMGTPE]B|B)")
-_CONF_SIZE = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*(?:([kmgtpe])(i)?)?b?", re.IGNORECASE)
-_BARE = re.compile(r"\d{1,20}(?:\.\d{1,9})?")
+_PART = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(ms|s|m|h|d|w)", re.ASCII)
+_SIZE = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)[ ]?([KMGTPE]iB|[KMGTPE]B|B)", re.ASCII)
+_CONF_SIZE = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\s*(?:([kmgtpe])(i)?)?b?", re.IGNORECASE | re.ASCII)
+_BARE = re.compile(r"\d{1,20}(?:\.\d{1,9})?", re.ASCII)
 
 
 def is_bare(text: str) -> bool:

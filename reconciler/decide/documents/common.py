@@ -24,6 +24,8 @@ def common(
     """`parallel` holds the subsets started in parallel, as group:subset."""
     subset = values.get("subset", "")
     provision = values.get("provision", True)
+    if provision is True and source.flavour == "conf":
+        provision = "command"  # OpenSVC provisions when told to
     return Common(
         optional=values.get("optional", False),
         disable=values.get("disable", False),

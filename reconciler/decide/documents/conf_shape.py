@@ -11,7 +11,8 @@ from reconciler.decide.documents import kinds
 from reconciler.decide.documents.conf_text import Entry, Section
 from reconciler.decide.documents.kinds import Kind
 from reconciler.decide.documents.source import Mark, Path, Source
-from reconciler.decide.documents.unsupported import Unsupported, of_resource, of_service
+from reconciler.decide.documents.typed import words
+from reconciler.decide.documents.unsupported import TAGS, Unsupported, of_resource, of_service
 from reconciler.decide.documents.verdicts import suggestion
 from reconciler.errors import Fault
 
@@ -58,7 +59,9 @@ class _Shaper:
             word = kind.aliases.get(word, word)
             if found := _FLEX.fullmatch(word):
                 self._put(("spec", "flex"), found[1] + scope, entry, entry.value)
-            elif word in kind.properties and word not in _MAPS:
+            elif word in _MAPS:
+                self._map(("spec", entry.key), entry)
+            elif word in kind.properties:
                 self._put(("spec",), word + scope, entry, entry.value)
             elif word in resource_keywords or _TIMEOUT.fullmatch(word):
                 inherited.append(entry)
@@ -83,7 +86,7 @@ class _Shaper:
         elif "#" in section.name:
             self._resource(section, inherited)
         else:
-            close = suggestion(section.name.upper(), ["DEFAULT"]) or suggestion(section.name, ["env"])
+            close = "DEFAULT" if section.name.upper() == "DEFAULT" else suggestion(section.name, ["env"])
             todo = (
                 f"Did you mean [{close}]?" if close else "Sections are [DEFAULT], [env] and [group#index]."
             )
@@ -107,9 +110,12 @@ class _Shaper:
 
     def _keyword(self, path: Path, entry: Entry, kind: Kind | None) -> None:
         word, scope = _parts(entry)
-        known = kind is not None and kind.aliases.get(word, word) in kind.properties and word not in _MAPS
-        if known:
+        if word in _MAPS:
+            self._map((*path, entry.key), entry)
+        elif kind is not None and kind.aliases.get(word, word) in kind.properties:
             self._put(path, entry.key, entry, entry.value)
+            if word == "tags":
+                self._tags((*path, entry.key), entry)
         elif _TRIGGER.fullmatch(word):
             self._put((*path, "triggers"), entry.key, entry, entry.value)
         elif found := _TIMEOUT.fullmatch(word):
@@ -120,6 +126,21 @@ class _Shaper:
             self._unsupported((*path, entry.key), entry, why)
         else:
             self._put(path, entry.key, entry, entry.value)
+
+    def _map(self, path: Path, entry: Entry) -> None:
+        """What is one map in YAML is several keywords in .conf."""
+        self._mark(path, entry.line)
+        todo = (
+            "Write its parts as keywords of their own: start_timeout, pre_start, stop_requires, flex_min."
+        )
+        self.source.fault(path, "is no keyword of a .conf.", todo)
+
+    def _tags(self, path: Path, entry: Entry) -> None:
+        """Words that mean something to OpenSVC, and nothing here."""
+        for word in words(entry.value):
+            if why := TAGS.get(word):
+                say = self.source.fault if why.refused else self.source.lint
+                say(path, f'the tag "{word}" is not supported.', f"{why.why[0].upper()}{why.why[1:]}.")
 
     def _unsupported(self, path: Path, entry: Entry, why: Unsupported) -> None:
         self._mark(path, entry.line)

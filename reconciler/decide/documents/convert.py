@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from reconciler.decide import values
@@ -31,8 +32,22 @@ def convert(
     source = read(content, path, key, "conf")
     if source.tree is not None:
         build(source, key, home, "")
+        for node in _named_nodes(source.tree) - {home.node}:
+            there = read(content, path, key, "conf")
+            build(there, key, replace(home, node=node), "")
+            for where, texts in there.literal.items():
+                source.literal.setdefault(where, set()).update(texts)
     text = "" if source.faults else _document(source)
     return text, tuple(sorted(set(source.faults))), tuple(sorted(set(source.lints)))
+
+
+def _named_nodes(tree: Any) -> set[str]:
+    """Names that a scope or `nodes` may mean: what stays text has to be known for each of them."""
+    if not isinstance(tree, Mapping):
+        return set()
+    scopes = {scope for key in tree for _, at, scope in [key.partition("@")] if scope}
+    words = str(tree.get("nodes", "")).split()
+    return scopes.union(words, *(_named_nodes(inner) for inner in tree.values()))
 
 
 def _document(source: Source) -> str:

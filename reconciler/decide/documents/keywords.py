@@ -38,7 +38,7 @@ def read(
     for keyword, written in selected.values.items():
         where = (*path, keyword)
         if (found := kind.properties.get(keyword)) is None:
-            _unknown(source, where, kind)
+            _unknown(source, where, keyword, kind)
             continue
         resolved = (
             Resolved(written)
@@ -96,8 +96,7 @@ def sound(source: Source, where: Path, resolved: Resolved) -> bool:
     return result
 
 
-def _unknown(source: Source, where: Path, kind: Kind) -> None:
-    keyword = str(where[-1])
+def _unknown(source: Source, where: Path, keyword: str, kind: Kind) -> None:
     why = of_service(keyword) if kind.name == "service" else of_resource(keyword)
     if why and why.why:
         source.fault(where, "is not supported.", f"{why.why[0].upper()}{why.why[1:]}.")
@@ -161,7 +160,7 @@ def _check_others(source: Source, kind: Kind, selected: Selected) -> None:
     """What other nodes will read must be right too, as far as it can be told without being there."""
     for where, keyword, written in selected.others:
         if (found := kind.properties.get(keyword)) is None:
-            _unknown(source, (*where[:-1], keyword), kind)
+            _unknown(source, where, keyword, kind)
         elif "{" not in str(written):
             value = plain(written, found, source.flavour, False)
             errors = list(Draft202012Validator(found).iter_errors(value))

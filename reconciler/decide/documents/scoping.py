@@ -76,9 +76,11 @@ def _inner_all(
     source: Source, path: Path, written: Mapping[str, Any], kind: Kind | None, place: Place
 ) -> dict[str, Any]:
     """Scopes may also stand inside a map of keywords (timeouts, triggers, flex)."""
+    if kind is None:
+        return dict(written)
     return {
         key: select(source, (*path, key), value, None, place).values
-        if isinstance(value, dict) and kind and any("@" in inner for inner in value)
+        if isinstance(value, dict) and "properties" in kind.properties.get(key, {})
         else value
         for key, value in written.items()
     }

@@ -15,8 +15,8 @@ from reconciler.decide.documents.kinds import types
 Found = Mapping[str, Any]
 TRUE = frozenset({"true", "t", "yes", "y", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "0"})
-_INTEGER = re.compile(r"[-+]?\d{1,18}")
-_NUMBER = re.compile(r"[-+]?\d{1,18}(\.\d{1,18})?")
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[-+]?[0-9]{1,18}(\.[0-9]{1,18})?")
 
 
 def plain(value: Any, found: Found, flavour: str, from_text: bool) -> Any:

@@ -62,6 +62,14 @@ RESOURCE = {
     "provisioner": Unsupported(True, "each kind provisions in one way"),
     "run_requires": Unsupported(True, "there are no task resources"),
 }
+TAGS = {
+    "noaction": Unsupported(True, "write disable = true, or leave the resource out"),
+    "nostatus": Unsupported(True, "write disable = true, or leave the resource out"),
+    "encap": _ENCAP,
+    "nonrouted": Unsupported(False, "it is only a word to select by"),
+    "noalias": Unsupported(False, "it is only a word to select by"),
+    "dedicated": Unsupported(False, "it is only a word to select by"),
+}
 _PATTERNS = (
     (re.compile(r"pg_\w+"), _GROUPS),
     (re.compile(r"sync_\w+_requires"), _SYNC),

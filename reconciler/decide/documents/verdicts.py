@@ -74,7 +74,7 @@ def suggestion(word: str, names: Iterable[str]) -> str:
     snake = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", word).replace("-", "_").lower()
     if snake in names:
         return snake
-    close = difflib.get_close_matches(snake, names, 1, 0.7)
+    close = difflib.get_close_matches(snake, names, 1, 0.6)
     return close[0] if close else ""
 
 

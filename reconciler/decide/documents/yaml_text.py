@@ -30,7 +30,7 @@ CORE_TAG = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
 _OCTAL = re.compile(r"0o[0-7]{1,30}")
 _HEX = re.compile(r"0x[0-9a-fA-F]{1,30}")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,30}|[0-9]{1,30}(?:\.[0-9]{0,30})?)(?:[eE][-+]?[0-9]{1,3})?")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -94,7 +94,7 @@ def read(text: str, file: str) -> Source:
         )
     else:
         source.tree = builder.tree
-        if not builder.documents:
+        if source.tree is None:
             source.faults.append(
                 Fault(file, 0, "", "is empty.", "Remove the file, or write a document into it.")
             )

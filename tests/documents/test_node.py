@@ -1,0 +1,66 @@
+"""node.yaml becomes settings, or all its faults."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from reconciler.decide.documents.kinds import schema
+from reconciler.decide.documents.node import read_node
+from reconciler.settings import Settings
+
+HEAD = "apiVersion: standfast/v1\nkind: Node\n"
+
+
+def read(text: str):
+    return read_node((HEAD + text).encode(), "node.yaml")
+
+
+def test_every_setting_can_be_written_and_nothing_else():
+    written = set(schema("node.json")["properties"]["spec"]["properties"])
+    assert {field.name for field in fields(Settings)} == written | {"node", "labels"}
+
+
+def test_what_is_written_becomes_fields():
+    settings, faults = read(
+        "metadata: {name: demo1, labels: {zone: a}}\n"
+        "spec: {env: PRD, look_every: 1m, cluster_nodes: [demo1, demo2], state: /s, events: false, "
+        "roles: {ops: operator}}"
+    )
+    assert not faults
+    assert settings == {
+        "node": "demo1",
+        "labels": {"zone": "a"},
+        "env": "PRD",
+        "look_every": 60.0,
+        "cluster_nodes": ("demo1", "demo2"),
+        "state": "/s",
+        "events": False,
+        "roles": {"ops": "operator"},
+    }
+    assert Settings(**{**settings, "state": Path(settings["state"])}).look_every == 60.0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "part"),
+    [
+        ("spec: {lookEvery: 5s}", 3, 'Did you mean "look_every"?'),
+        ("spec:\n  look_every: often", 4, "not a duration"),
+        ("spec:\n  max_jobs: 0", 4, "too small"),
+        ("spec:\n  roles: {ops: boss}", 4, "none of"),
+        ("spec:\n  run: here", 4, "absolute path"),
+        ("spec:\n  metrics_listen: here", 4, "form"),
+        ("specs: {}", 3, 'Did you mean "spec"?'),
+        ("metadata: {name: a b}", 3, "form"),
+        ("a: [", 3, "is not YAML"),
+    ],
+)
+def test_node_fault(text, line, part):
+    settings, faults = read(text)
+    assert settings == {}
+    assert [fault.line for fault in faults if part in f"{fault.what} {fault.todo}"] == [line], faults
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"- 1", b"null", b"5"])
+def test_no_node_at_all_is_a_fault(content):
+    assert read_node(content, "node.yaml")[1]
