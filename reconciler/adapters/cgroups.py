@@ -99,7 +99,7 @@ def kill(group: Path | None) -> None:
 
 
 def remove(group: Path | None) -> None:
-    """Remove it, what was made below it, and its service's group, as far as they are empty."""
+    """Remove it, what was made below it, and what it is in, as far as they are empty."""
     if group is not None:
         with contextlib.suppress(OSError):
             for directory, _, _ in os.walk(group, topdown=False):

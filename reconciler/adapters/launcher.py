@@ -55,7 +55,9 @@ case $5 in
 esac
 [ "$6" -lt 0 ] || ulimit -S -n "$6"
 shift 6
-echo ready >&3
+trap '' PIPE  # the daemon may have died meanwhile: the program starts all the same
+echo ready 2>/dev/null >&3
+trap - PIPE
 exec "$@" 3>&-
 """
 

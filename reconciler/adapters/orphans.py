@@ -16,6 +16,7 @@ class Orphan(NamedTuple):
     pid: int
     start_time: int
     limit: float
+    group: Path | None
     note: Path
 
 
@@ -30,17 +31,15 @@ class Orphans:
         for note in directory.glob("[0-9]*"):
             self._read(note)
 
-    def note(self, owner: Owner, pid: int, limit: float) -> Path | None:
+    def note(self, owner: Owner, pid: int, limit: float, group: Path | None) -> Path | None:
         """Written right after the start; None when it cannot be (a full /run stops nothing)."""
         process = proc.read(pid)
         note = self._directory / str(pid)
         if process is None:
             return None
+        words = (process.start_time, limit, proc.boot_id(), group or "-", owner.service, owner.rid)
         try:
-            note.write_text(
-                f"{process.start_time} {limit} {proc.boot_id()} {owner.service} {owner.rid}\n",
-                encoding="utf-8",
-            )
+            note.write_text(" ".join(map(str, words)) + "\n", encoding="utf-8")
         except OSError:
             return None
         return note
@@ -61,8 +60,9 @@ class Orphans:
         with contextlib.suppress(OSError):
             words = note.read_text(encoding="utf-8")
         try:
-            start_time, limit, boot, service, *rid = words.split()
-            orphan = Orphan(int(note.name), int(start_time), float(limit), note)
+            start_time, limit, boot, group, service, *rid = words.split()
+            its_group = None if group == "-" else Path(group)
+            orphan = Orphan(int(note.name), int(start_time), float(limit), its_group, note)
         except ValueError:  # cut short: its writer died in the middle of it
             note.unlink(missing_ok=True)
             return

@@ -22,6 +22,8 @@ from reconciler.errors import MayHeal
 from reconciler.model import Owner
 from reconciler.settings import Settings
 
+GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL when a command is ended."""
 _DEFAULT_SIGNALS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
@@ -68,7 +70,7 @@ class Runner:
             with contextlib.closing(Capture(self.logs.directory)) as capture:
                 child = start(words, capture.fd, talks=not command.simple)
                 capture.handed_over()
-                note = self.orphans.note(owner, child.pid, limit) if lasting else None
+                note = self.orphans.note(owner, child.pid, limit, group) if lasting else None
                 try:
                     return await self._see_through(child, capture, group, limit)
                 finally:
@@ -77,10 +79,11 @@ class Runner:
                     if lasting and not command.simple and capture.still_open():
                         self.logs.adopt(owner, capture.keep_as)
         finally:
-            if group:
-                if cgroups.members(group):
-                    cgroups.move(group, self.groups.of(owner) or group)
-                cgroups.remove(group)
+            self._leave(group, owner)
+
+    def close(self) -> None:
+        """Nothing is kept open; groups that nobody is in are not left lying about."""
+        cgroups.remove(self.groups.root)
 
     async def wait_for_orphans(self, owner: Owner) -> None:
         """Until what an earlier daemon started for the owner has ended, by itself or at its limit."""
@@ -89,10 +92,19 @@ class Runner:
             if pidfd is not None:
                 try:
                     if not await readable(pidfd, remaining(orphan)):
-                        await self.stop(Child(orphan.pid, pidfd, -1), None)
+                        await self.stop(Child(orphan.pid, pidfd, -1), orphan.group)
                 finally:
                     os.close(pidfd)
+            self._leave(orphan.group, owner)
             self.orphans.settled(owner, orphan)
+
+    def _leave(self, group: Path | None, owner: Owner) -> None:
+        """What a command left behind in its control group belongs to its owner from now on."""
+        own = self.groups.of(owner)
+        if group and own:
+            if cgroups.members(group):
+                cgroups.move(group, own)
+            cgroups.remove(group)
 
     async def account(self, command: Command) -> Account | None:
         """Ids to run it under; None for our own. A name service that hangs costs 10 s, no more."""
@@ -133,7 +145,7 @@ class Runner:
                 return list({p.pid: p for p in (*cgroups.members(group), *own)}.values())
             return await self.outside.run(f"processes of {child.pid}", lambda: _family(child.pid), 10.0)
 
-        return await end(find)
+        return await end(find, grace=GRACE)
 
 
 def start(words: Words, output: int, talks: bool) -> Child:
@@ -205,14 +217,15 @@ def exit_code(pidfd: int) -> int | None:
 
 
 def described(code: int, output: str = "") -> str:
-    """An exit code in words, with the last line that was printed."""
+    """An exit code in words, with the last line that was printed (indented ones only continue one)."""
     if code < 0:
         text = f"ended by {signal.Signals(-code).name}"
     else:
         meaning = {126: " (a command could not be executed)", 127: " (a command was not found)"}
         text = f"exit code {code}{meaning.get(code, '')}"
-    lines = output.strip().splitlines()
-    return f"{text}: {lines[-1].strip()}" if lines else text
+    lines = [line for line in output.splitlines() if line.strip()]
+    last = next((line for line in reversed(lines) if not line[0].isspace()), lines[-1] if lines else "")
+    return f"{text}: {last.strip()}" if last else text
 
 
 async def _until_gone(pidfd: int, capture: Capture, limit: float) -> bool:

@@ -88,6 +88,7 @@ class Programs(Base):
         for known in self._table.values():
             self._let_go(known)
         self._table.clear()
+        self.runner.close()
 
     def seen(self, owner: Owner, everyone: Sequence[Process] = ()) -> ProgramSeen | None:
         """As of now. `everyone`: all processes, needed where control groups cannot tell leftovers."""
@@ -195,7 +196,7 @@ class Programs(Base):
             self._table[found.owner] = known
         else:
             self._watch(found.owner, known, pidfd)
-            if not self._records.of(found.owner).exists():
+            if not found.recorded:
                 self._records.write(found._replace(group=known.group))
 
     def _group(self, owner: Owner) -> Path | None:

@@ -16,12 +16,13 @@ from reconciler.settings import Settings
 
 
 class Found(NamedTuple):
-    """A program of an earlier daemon. `group`: its control group, None when it has none."""
+    """A program of an earlier daemon. `group`: its control group, None when none is known."""
 
     owner: Owner
     pid: int
     start_time: int
     group: Path | None
+    recorded: bool = True
 
 
 class Records:
@@ -92,7 +93,7 @@ class Records:
             said = proc.environment(process.pid) or {}
             owner = Owner(said.get("STANDFAST_SERVICE", ""), said.get("STANDFAST_RID", ""))
             if owner.service and all(said.get(key) == value for key, value in self._marks.items()):
-                yield Found(owner, process.pid, process.start_time, None)
+                yield Found(owner, process.pid, process.start_time, None, recorded=False)
 
 
 def owned(owner: Owner) -> dict[str, str]:

@@ -16,6 +16,8 @@ from reconciler.operations import Unmount
 
 ROUNDS = 4
 """How often holders are ended: what starts them again must not keep us here for ever."""
+GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL."""
 SETTLE = 0.02
 """Seconds that the kernel may take to let go of what an ended process had open."""
 
@@ -67,7 +69,7 @@ async def _evict(outside: Outside, mount: Mount) -> Sequence[Process]:
         found = await outside.run(f"holders of {mount.target}", lambda: holders.of_mount(mount), 30.0)
         return [process for process in found if process.pid not in spared]
 
-    ending = await end(find, grace=2.0)
+    ending = await end(find, grace=GRACE)
     if ending.survivors:
         names = ", ".join(f"{process} in state {process.state}" for process in ending.survivors)
         raise MayHeal(f"busy: not even SIGKILL ends {names}")

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from reconciler.adapters import proc, records
+from reconciler.adapters import cgroups, proc, records
 from reconciler.adapters.facts.source import Subject
 from reconciler.adapters.linux import LinuxHost
 from reconciler.adapters.programs import Programs
@@ -79,24 +79,18 @@ class World:
         return seen
 
     async def end(self) -> None:
-        for programs in self._all:
-            await programs.close()
         mark = str(self.settings.run)
         for process in proc.processes():
             if (proc.environment(process.pid) or {}).get("STANDFAST_RUN") == mark:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGKILL)
-        root = self.programs.runner.groups.root
-        if root:
+        for programs in self._all:
+            root = programs.runner.groups.root
             for _ in range(100):
-                if not [p for p in root.rglob("cgroup.procs") if p.read_text()]:
+                if not cgroups.members(root):
                     break
                 await asyncio.sleep(0.01)
-            for directory in sorted(root.rglob("*/"), reverse=True):
-                directory.rmdir()
-            root.rmdir()
-            with contextlib.suppress(OSError):
-                root.parent.rmdir()
+            await programs.close()
 
 
 @pytest.fixture
