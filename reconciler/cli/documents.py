@@ -55,6 +55,8 @@ def documents(paths: Iterable[Path], where: Home) -> Iterator[Read]:
     for path in paths:
         if path.is_dir():
             yield from _directory(path, where)
+        elif not path.exists():
+            raise Failed(USAGE, f"{path}: no such file")
         else:
             yield _file(path, where)
 
@@ -68,6 +70,10 @@ def tell(faults: Iterable[Fault]) -> None:
 def summary(text: str) -> None:
     """What is for people only goes to standard error, so that the faults can be piped."""
     print(text, file=sys.stderr)
+
+
+def counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _directory(root: Path, where: Home) -> Iterator[Read]:

@@ -26,5 +26,6 @@ def run(args: argparse.Namespace) -> int:
     lints += lint_together([found.checked.service for found in read if found.checked.service], Drivers())
     documents.tell(faults)
     documents.tell(sorted(set(lints)))
-    documents.summary(f"{len(read)} documents, {len(faults)} faults, {len(set(lints))} lints")
+    counts = ((read, "document"), (faults, "fault"), (set(lints), "lint"))
+    documents.summary(", ".join(documents.counted(len(found), word) for found, word in counts))
     return 1 if faults or lints else 0

@@ -23,8 +23,6 @@ def run(args: argparse.Namespace) -> int:
     faults = [fault for document in read for fault in document.checked.faults]
     documents.tell(faults)
     bad = sum(1 for document in read if document.checked.faults)
-    if faults:
-        documents.summary(f"{len(faults)} faults in {bad} of {len(read)} documents")
-    else:
-        documents.summary(f"{len(read)} documents, no faults")
+    told, all_of_them = documents.counted(len(faults), "fault"), documents.counted(len(read), "document")
+    documents.summary(f"{told} in {bad} of {all_of_them}" if faults else f"{all_of_them}, no faults")
     return 1 if faults else 0
