@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from reconciler.adapters.facts.source import IDLE_MOST, IDLE_SHARE, Source, SourceStats, Subject, reason
@@ -25,6 +26,7 @@ from reconciler.contracts import Notify
 from reconciler.model import Owner
 
 RETRY_FIRST = 1.0  # seconds until a failed answer is asked again; doubles up to the period
+AT_ONCE = 2000  # subjects of one look: more would hold the loop
 LATELY = 3.0  # a costly ask stays wanted for so many periods after it was read
 
 
@@ -116,6 +118,7 @@ class SourceDesk:
         self._all_dirty = False
         self._relook_at: asyncio.TimerHandle | None = None
         self._relook_free = 0.0
+        self._after_event = False
         self._retry: asyncio.TimerHandle | None = None
         self._retry_in = RETRY_FIRST
         self._failing: set[Subject] = set()
@@ -181,7 +184,10 @@ class SourceDesk:
             await asyncio.sleep(self.source.every * random.uniform(0.9, 1.1))
             self.source.distrust()
             now, tick = loop.time(), self.next_tick()
-            self._want_all(self.facts.values(), now, tick)
+            facts = list(self.facts.values())
+            for at in range(0, len(facts), AT_ONCE):
+                self._want_all(facts[at : at + AT_ONCE], now, tick)
+                await asyncio.sleep(0)
 
     def drop(self, fact: Fact) -> None:
         """Nobody asks it any more."""
@@ -211,16 +217,20 @@ class SourceDesk:
 
     def _launch(self) -> None:
         self._scheduled = False
-        ready = {s: fact for s, fact in self._pending.items() if not fact.busy}
+        free = ((s, fact) for s, fact in self._pending.items() if not fact.busy)
+        ready = dict(islice(free, AT_ONCE))
+        if len(ready) == AT_ONCE:
+            self._schedule()
         for subject, fact in ready.items():
             del self._pending[subject]
             fact.busy, fact.launched, fact.turn = True, self._tick, fact.turn + 1
         if ready:
-            task = asyncio.create_task(self._look(ready))
+            task = asyncio.create_task(self._look(ready, self._after_event))
+            self._after_event = False
             self._looks.add(task)
             task.add_done_callback(self._looks.discard)
 
-    async def _look(self, facts: Mapping[Subject, Fact]) -> None:
+    async def _look(self, facts: Mapping[Subject, Fact], after_event: bool) -> None:
         loop = asyncio.get_running_loop()
         began, why = loop.time(), "the source gave no answer"
         turns = {s: fact.turn for s, fact in facts.items()}
@@ -231,6 +241,8 @@ class SourceDesk:
         # One that was answered may be looked at again already, for an event: that look is not ours.
         self.report({s: Failed(why) for s, fact in facts.items() if fact.busy and fact.turn == turns[s]})
         seconds = loop.time() - began
+        if after_event:
+            self._relook_free = loop.time() + min(IDLE_SHARE * seconds, IDLE_MOST)
         failed = any(isinstance(fact.answer, Failed) for fact in facts.values())
         self._stats = replace(
             self._stats,
@@ -277,7 +289,7 @@ class SourceDesk:
         facts = self.facts if self._all_dirty else self._dirty
         self._dirty, self._all_dirty = {}, False
         self._want_all(facts.values(), now, self._tick)
-        self._relook_free = now + min(IDLE_SHARE * self._stats.last_seconds, IDLE_MOST)
+        self._after_event = bool(self._pending)
 
     def _note_failure(self, subject: Subject, answer: Any) -> None:
         """What failed is tried again by itself, more and more slowly."""

@@ -53,9 +53,9 @@ class NetworkSource(Base):
             case Links():
                 return {link.name: link for link in network.links.values()}
             case Addresses(dev=dev):
-                rows = network.by_link.get(network.indexes.get(dev, 0), {})
+                rows = network.addresses.of_link(network.indexes.get(dev, 0))
             case AddressHeld(ip=ip):
-                rows = network.by_ip.get(ip, {})
+                rows = network.addresses.of_ip(ip)
             case Routes(table=table):
                 groups = [(group, hops) for group, hops in network.routes.items() if group.table == table]
                 groups.sort(key=lambda item: item[0].family)
@@ -65,7 +65,7 @@ class NetworkSource(Base):
         # A device's own addresses before those added to the same network, as the kernel lists them.
         ordered = sorted(rows.values(), key=lambda row: (":" in row.ip, row.secondary))
         return tuple(
-            _address(row, network.links[row.index].name) for row in ordered if row.index in network.links
+            _address(row, network.links[row.link].name) for row in ordered if row.link in network.links
         )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from reconciler.adapters.facts import rtnetlink as nl
+from reconciler.adapters.facts.addresstable import AddressTable, key_of
 from reconciler.asks import Addresses, AddressHeld, Ask, Link, Links, Route, Routes
 from reconciler.errors import MayHeal
 
@@ -21,8 +22,6 @@ _RECEIVE_BUFFER = 8 << 20
 _ADD_MEMBERSHIP, _SOL_NETLINK, _SO_RCVBUFFORCE = 1, 270, 33
 _AT_ONCE = 100  # datagrams handled before the loop gets its turn
 _DUMP_TRIES = 5
-
-Rows = dict[tuple[int, str, int], nl.AddressRow]
 
 
 class Network:
@@ -41,9 +40,7 @@ class Network:
         self._listeners: list[Callable[[set[Ask[Any]] | None], None]] = []
         self.links: dict[int, Link] = {}
         self.indexes: dict[str, int] = {}
-        self.addresses: Rows = {}
-        self.by_link: dict[int, Rows] = {}
-        self.by_ip: dict[str, Rows] = {}
+        self.addresses = AddressTable()
         self.routes: dict[nl.RouteGroup, dict[tuple[str, int], Route]] = {}
 
     def listen(self, changed: Callable[[set[Ask[Any]] | None], None]) -> None:
@@ -142,32 +139,36 @@ class Network:
         old = self.links.get(new.index)
         if message.kind == nl.DELLINK:
             self.links.pop(new.index, None)
-            self.indexes.pop(new.name, None)
-            for row in list(self.by_link.get(new.index, {}).values()):
-                self._remove_address(row, changed)
+            self._forget_name(new)
+            for row in list(self.addresses.of_link(new.index).values()):
+                self.addresses.remove(row)
+                changed.add(AddressHeld(row.ip))
         elif old == new:
             return
         else:
             if old is not None:
-                self.indexes.pop(old.name, None)
+                self._forget_name(old)
             self.links[new.index] = new
             self.indexes[new.name] = new.index
         changed.add(Links())
         if old is None or old.name != new.name or message.kind == nl.DELLINK:
             # Asked by name, kept by index: a new or renamed device may have addresses already.
             changed.update(Addresses(name) for name in {new.name, *([old.name] if old else [])})
-            changed.update(AddressHeld(row.ip) for row in self.by_link.get(new.index, {}).values())
+            changed.update(AddressHeld(row.ip) for row in self.addresses.of_link(new.index).values())
         if old is None or not new.up or message.kind == nl.DELLINK or old.name != new.name:
             self._lose_routes(changed)
 
     def _apply_address(self, message: nl.Message, changed: set[Ask[Any]]) -> None:
         row = nl.address(message.body)
         if message.kind == nl.DELADDR:
-            self._remove_address(row, changed)
+            differs = self.addresses.remove(row)
             self._lose_routes(changed)  # those with it as source go without an event
-        elif self.addresses.get(_key(row)) != row:
-            self._add_address(row)
-            self._mark(row, changed)
+        else:
+            differs = self.addresses.add(row)
+        if differs:
+            changed.add(AddressHeld(row.ip))
+            if row.link in self.links:
+                changed.add(Addresses(self.links[row.link].name))
 
     def _apply_route(self, message: nl.Message, changed: set[Ask[Any]]) -> None:
         decoded = nl.routes(message.body, self._name)
@@ -192,31 +193,12 @@ class Network:
             self._valid.discard(nl.GETROUTE)
             changed.update(Routes(table) for table in {group.table for group in self.routes})
 
-    # --- tables ----------------------------------------------------------------------------
+    def _forget_name(self, link: Link) -> None:
+        if self.indexes.get(link.name) == link.index:
+            del self.indexes[link.name]
 
     def _name(self, index: int) -> str:
         return self.links[index].name if index in self.links else ""
-
-    def _mark(self, row: nl.AddressRow, changed: set[Ask[Any]]) -> None:
-        changed.add(AddressHeld(row.ip))
-        if row.index in self.links:
-            changed.add(Addresses(self.links[row.index].name))
-
-    def _add_address(self, row: nl.AddressRow) -> None:
-        key = _key(row)
-        self.addresses[key] = row
-        self.by_link.setdefault(row.index, {})[key] = row
-        self.by_ip.setdefault(row.ip, {})[key] = row
-
-    def _remove_address(self, row: nl.AddressRow, changed: set[Ask[Any]]) -> None:
-        key = _key(row)
-        if self.addresses.pop(key, None) is None:
-            return
-        for table, name in ((self.by_link, row.index), (self.by_ip, row.ip)):
-            del table[name][key]  # type: ignore[index]  # each table with its own kind of name
-            if not table[name]:  # type: ignore[index]
-                del table[name]  # type: ignore[arg-type]
-        self._mark(row, changed)
 
     # --- dumps -----------------------------------------------------------------------------
 
@@ -243,14 +225,17 @@ class Network:
         rows = {}
         for number, message in enumerate(found):
             row = nl.address(message.body)
-            rows[_key(row)] = row
+            rows[key_of(row)] = row
             if number % 500 == 499:
                 await asyncio.sleep(0)
         # What we had keeps its place: the kernel's order after many changes is not that of its events.
-        ordered = [rows.pop(key) for key in self.addresses if key in rows] + list(rows.values())
-        self.addresses, self.by_link, self.by_ip = {}, {}, {}
-        for row in ordered:
-            self._add_address(row)
+        kept = [rows.pop(key) for key in self.addresses.rows if key in rows]
+        table = AddressTable()
+        for number, row in enumerate([*kept, *rows.values()]):
+            table.add(row)
+            if number % 1000 == 999:
+                await asyncio.sleep(0)
+        self.addresses = table
 
     async def _replace_routes(self, found: list[nl.Message]) -> None:
         table: dict[nl.RouteGroup, dict[tuple[str, int], Route]] = {}
@@ -269,10 +254,6 @@ class Network:
             for group in (nl.GROUP_ROUTE4, nl.GROUP_ROUTE6):
                 self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
             self._routes_joined = True
-
-
-def _key(row: nl.AddressRow) -> tuple[int, str, int]:
-    return row.index, row.ip, row.prefix
 
 
 def _open(groups: int = 0) -> socket.socket:

@@ -6,7 +6,6 @@ Written out with `struct`: a dump of 5,000 addresses takes a thirtieth of the ti
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -40,14 +39,13 @@ _CLONED = 0x200  # RTM_F_CLONED: a cache entry, no route
 class Message(NamedTuple):
     kind: int
     flags: int
-    body: memoryview
+    body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRow:
-    """An address as the kernel has it; `index` is its link's."""
+class AddressRow(NamedTuple):
+    """An address as the kernel has it."""
 
-    index: int
+    link: int  # its number
     ip: str
     prefix: int
     secondary: bool
@@ -64,26 +62,26 @@ def dump(kind: int, family: int = socket.AF_UNSPEC, sequence: int = 1) -> bytes:
 
 def messages(data: bytes) -> Iterator[Message]:
     """The messages of one datagram. Raises ValueError when it is malformed."""
-    view, at, end = memoryview(data), 0, len(data)
+    at, end = 0, len(data)
     while at + 16 <= end:
-        length, kind, flags, _, _ = _HEADER.unpack_from(view, at)
+        length, kind, flags, _, _ = _HEADER.unpack_from(data, at)
         if length < 16 or at + length > end:
             raise ValueError(f"netlink message of {length} bytes in {end - at}")
-        yield Message(kind, flags, view[at + 16 : at + length])
+        yield Message(kind, flags, data[at + 16 : at + length])
         at += (length + 3) & ~3
 
 
-def error_number(body: memoryview) -> int:
+def error_number(body: bytes) -> int:
     """The errno of an ERROR message, 0 for an acknowledgement."""
     return -int(struct.unpack_from("=i", body)[0])
 
 
-def link(body: memoryview) -> Link:
+def link(body: bytes) -> Link:
     _, _, index, flags, _ = _LINK.unpack_from(body)
     found = attributes(body, _LINK.size)
     state = found[16][0] if 16 in found else _OPERSTATE_UNKNOWN
     lower_up = bool(flags & _FLAG_LOWER_UP)
-    mac = bytes(found.get(1, b""))
+    mac = found.get(1, b"")
     kind = attributes(found[18], 0).get(1) if 18 in found else None
     return Link(
         name=_text(found[3]),
@@ -96,20 +94,20 @@ def link(body: memoryview) -> Link:
     )
 
 
-def is_bridge_port_message(body: memoryview) -> bool:
+def is_bridge_port_message(body: bytes) -> bool:
     """A bridge tells of its ports as links of family AF_BRIDGE: not the link itself."""
     return body[0] == 7
 
 
-def address(body: memoryview) -> AddressRow:
+def address(body: bytes) -> AddressRow:
     family, prefix, flags, _, index = _ADDRESS.unpack_from(body)
     found = attributes(body, _ADDRESS.size)
     if 8 in found:
         (flags,) = _U32.unpack_from(found[8])
     raw = found.get(2) or found[1]  # IFA_LOCAL, else IFA_ADDRESS: they differ on a point-to-point link
     return AddressRow(
-        index=index,
-        ip=_ip(family, bytes(raw)),
+        link=index,
+        ip=_ip(family, raw),
         prefix=prefix,
         secondary=bool(flags & _SECONDARY) and family == socket.AF_INET,
         tentative=bool(flags & _TENTATIVE) and not flags & _DAD_FAILED,
@@ -128,7 +126,7 @@ class RouteGroup(NamedTuple):
 
 
 def routes(
-    body: memoryview, name: Callable[[int], str]
+    body: bytes, name: Callable[[int], str]
 ) -> tuple[RouteGroup, dict[tuple[str, int], Route]] | None:
     """Unicast routes of one message, by gateway and link index; None for what is no such route.
 
@@ -140,15 +138,15 @@ def routes(
     found = attributes(body, _ROUTE.size)
     table = _U32.unpack_from(found[15])[0] if 15 in found else small_table
     metric = _U32.unpack_from(found[6])[0] if 6 in found else 0
-    to = f"{_ip(family, bytes(found[1]))}/{length}" if 1 in found else "default"
-    source = _ip(family, bytes(found[7])) if 7 in found else ""
+    to = f"{_ip(family, found[1])}/{length}" if 1 in found else "default"
+    source = _ip(family, found[7]) if 7 in found else ""
     return RouteGroup(family, table, to, metric), {
         (via, index): Route(to, via, name(index), table, metric, source)
         for via, index in _hops(family, found)
     }
 
 
-def attributes(view: memoryview, at: int) -> dict[int, memoryview]:
+def attributes(view: bytes, at: int) -> dict[int, bytes]:
     """Attributes by number. Raises ValueError when they are malformed."""
     found, end = {}, len(view)
     while at + 4 <= end:
@@ -160,7 +158,7 @@ def attributes(view: memoryview, at: int) -> dict[int, memoryview]:
     return found
 
 
-def _hops(family: int, found: dict[int, memoryview]) -> Iterator[tuple[str, int]]:
+def _hops(family: int, found: dict[int, bytes]) -> Iterator[tuple[str, int]]:
     if 9 not in found:
         yield _via(family, found), _U32.unpack_from(found[4])[0] if 4 in found else 0
         return
@@ -173,12 +171,12 @@ def _hops(family: int, found: dict[int, memoryview]) -> Iterator[tuple[str, int]
         at += (length + 3) & ~3
 
 
-def _via(family: int, found: dict[int, memoryview]) -> str:
+def _via(family: int, found: dict[int, bytes]) -> str:
     if 5 in found:
-        return _ip(family, bytes(found[5]))
+        return _ip(family, found[5])
     if 18 in found:  # RTA_VIA: a gateway of the other family
         (other,) = struct.unpack_from("=H", found[18])
-        return _ip(other, bytes(found[18][2:]))
+        return _ip(other, found[18][2:])
     return ""
 
 
@@ -187,5 +185,5 @@ def _ip(family: int, raw: bytes) -> str:
     return socket.inet_ntop(family, raw)
 
 
-def _text(view: memoryview) -> str:
-    return bytes(view).rstrip(b"\0").decode(errors="replace")
+def _text(view: bytes) -> str:
+    return view.rstrip(b"\0").decode(errors="replace")

@@ -69,7 +69,7 @@ class Source(Protocol):
     async def look(self, subjects: Sequence[Subject]) -> None:
         """Look now, and `desk.report` an answer for each before returning, in any portions.
 
-        Never called for a subject whose last look has not returned. Each answer has a time limit of
+        Never called for a subject whose last look has not answered. Each answer has a time limit of
         its own; one that hangs delays no other. Raising makes those not yet reported Failed(why).
         """
         ...
