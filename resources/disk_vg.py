@@ -1,9 +1,10 @@
 """disk.vg: a volume group that one host at a time has active, marked with that host's tag.
 
-The mark is on the disks, so it outlives the host that set it. Up is: this host's tag, and a logical
-volume active (or none to activate). Down is: neither the tag nor anything active; one without the
-other is warn, and is repaired in the direction that is wanted. A tag is only a word to LVM, which
-would still activate the group elsewhere; where this host uses system ids (lvm.conf), the group also
+The mark is on the disks, so it outlives the host that set it. Up is: this host's tag, on a group
+that was activated since this boot (a volume is active, or it is remembered; which of them are active
+later on is disk.lv's business). Down is: neither the tag nor anything active. One without the other
+is warn, and is repaired in the direction that is wanted. A tag is only a word to LVM, which would
+still activate the group elsewhere; where this host uses system ids (lvm.conf), the group also
 carries its system id while it is up, and LVM itself refuses other hosts.
 
 A group marked for another host is `elsewhere`. Steps up from there, which the engine asks for only
@@ -15,12 +16,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from reconciler.asks import Ask, BlockDevice, Facts, Lvm, LvmReport, Node, Signatures, VolumeGroup
+from reconciler.asks import Ask, BlockDevice, Facts, Lvm, LvmReport, Memory, Node, Signatures, VolumeGroup
 from reconciler.model import Goal, Note, Observed, State, info, settled, warning
-from reconciler.operations import Operation
+from reconciler.operations import Operation, Remember
 from resources.lvm import Marks, command, marks
 
 KIND = "disk.vg"
+ACTIVATED = Remember("activated", "1", until="reboot")
+RELEASED = Remember("activated", None)
 
 
 class Spec(TypedDict):
@@ -32,7 +35,7 @@ class Spec(TypedDict):
 
 def asks(spec: Spec) -> tuple[Ask[Any], ...]:
     devices = (ask for pv in spec["pvs"] for ask in (BlockDevice(pv), Signatures(pv)))
-    return (Lvm(), Node(), *devices)
+    return (Lvm(), Node(), Memory(), *devices)
 
 
 def observe(spec: Spec, facts: Facts) -> Observed:
@@ -42,7 +45,8 @@ def observe(spec: Spec, facts: Facts) -> Observed:
         return _missing(spec, facts, report, node)
     found = marks(group, report, node, spec["other_tags"])
     active = tuple(name for name in group.volumes if _is_active(report, group, name))
-    state, notes = _judge(group, found, active)
+    activated = bool(active) or not group.volumes or "activated" in facts.of(Memory())
+    state, notes = _judge(group, found, active, activated)
     blocked = f"{group.name} is exported: `vgimport {group.name}` makes it usable" if group.exported else ""
     if found.other_id and not report.system_id:
         blocked = f"{group.name} has the system id {found.other_id}, and this host has none (lvm.conf)"
@@ -67,7 +71,9 @@ def _is_active(report: LvmReport, group: VolumeGroup, name: str) -> bool:
     return volume is not None and volume.active
 
 
-def _judge(group: VolumeGroup, found: Marks, active: tuple[str, ...]) -> tuple[State, tuple[Note, ...]]:
+def _judge(
+    group: VolumeGroup, found: Marks, active: tuple[str, ...], activated: bool
+) -> tuple[State, tuple[Note, ...]]:
     """What marks and activation make together."""
     notes = [warning("incomplete: some of its devices are missing")] if group.partial else []
     here = f"{', '.join(active)} active here"
@@ -78,7 +84,7 @@ def _judge(group: VolumeGroup, found: Marks, active: tuple[str, ...]) -> tuple[S
     elif found.holder and not (found.tagged and not found.other_id):
         notes.append(warning(f"{here}, but marked for {found.holder}"))
         state = State.WARN
-    elif found.tagged and (active or not group.volumes):
+    elif found.tagged and activated:
         if found.tags:
             untag = " ".join(f"--deltag @{tag}" for tag in found.tags)
             notes.append(
@@ -90,7 +96,7 @@ def _judge(group: VolumeGroup, found: Marks, active: tuple[str, ...]) -> tuple[S
             notes.append(info(f"not active: {', '.join(idle)}"))
         state = State.UP
     elif found.tagged:
-        notes.append(warning("tagged for this host, but nothing of it is active"))
+        notes.append(warning("tagged for this host, but not activated since it booted"))
         state = State.WARN
     elif active:
         notes.append(warning(f"{here}, without this host's tag"))
@@ -154,13 +160,13 @@ def operations(spec: Spec, seen: Observed, goal: Goal) -> tuple[Operation, ...]:
     found: Marks = seen.data["marks"]
     active: tuple[str, ...] = seen.data["active"]
     if goal is Goal.DOWN:
-        return (release, *_unmark(spec["name"], seen.data, found))
+        return (release, *_unmark(spec["name"], seen.data, found), RELEASED)
     if seen.state is State.DOWN:  # also when that is only foreseen: nothing of ours is left on it
         found, active = found if found.holder else Marks(False), ()
     if found.holder and active:
         return (release,)
     marking = _mark(spec["name"], seen.data, found, can_change_id=not active)
-    return (*marking, command("vgchange", "-a", "y", spec["name"]))
+    return (*marking, command("vgchange", "-a", "y", spec["name"]), ACTIVATED)
 
 
 def _mark(name: str, data: Mapping[str, Any], found: Marks, can_change_id: bool) -> tuple[Operation, ...]:

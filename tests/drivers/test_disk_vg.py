@@ -7,6 +7,7 @@ from reconciler.asks import (
     LogicalVolume,
     Lvm,
     LvmReport,
+    Memory,
     Node,
     NodeSeen,
     Signature,
@@ -24,20 +25,25 @@ ME = NodeSeen("demo1", "boot", {})
 BLANK = {BlockDevice("/dev/sdb"): Block("/dev/sdb", "8:16", 1 << 30), Signatures("/dev/sdb"): Signature()}
 GONE = {BlockDevice("/dev/sdb"): None, Signatures("/dev/sdb"): None}
 
-ACTIVATE, DEACTIVATE = "vgchange -a y vg1", "vgchange -a n vg1"
+ACTIVATE = ("vgchange -a y vg1", "# remember activated=1 until reboot")
+DEACTIVATE, FORGET = "vgchange -a n vg1", "# forget activated"
 TAG, UNTAG = "vgchange --addtag @demo1 vg1", "vgchange --deltag @demo1 vg1"
 SET_ID, CLEAR_ID = "vgchange -y --systemid demo1 vg1", "vgchange -y --systemid '' vg1"
 
 
-def lvm(*tags, active=(), volumes=("app", "data"), host_id="", physical=None, **group):
+def lvm(*tags, active=(), volumes=("app", "data"), host_id="", physical=None, memory=None, **group):
     """A report with vg1, tagged so, of which so many volumes are active."""
     found = VolumeGroup("vg1", "uuid-1", frozenset(tags), volumes=volumes, devices=("/dev/sdb",), **group)
     made = {f"vg1/{name}": LogicalVolume(name, "vg1", name in active) for name in volumes}
-    return {Lvm(): LvmReport({"vg1": found}, made, physical or {"/dev/sdb": "vg1"}, host_id), Node(): ME}
+    return {
+        Lvm(): LvmReport({"vg1": found}, made, physical or {"/dev/sdb": "vg1"}, host_id),
+        Node(): ME,
+        Memory(): memory or {},
+    }
 
 
 def without(physical=None, host_id=""):
-    return {Lvm(): LvmReport({}, {}, physical or {}, host_id), Node(): ME}
+    return {Lvm(): LvmReport({}, {}, physical or {}, host_id), Node(): ME, Memory(): {}}
 
 
 CASES = [
@@ -46,7 +52,7 @@ CASES = [
         SPEC,
         lvm(),
         State.DOWN,
-        up=[TAG, ACTIVATE],
+        up=[TAG, *ACTIVATE],
         down=[],
         label="vg vg1",
         notes=(),
@@ -61,7 +67,7 @@ CASES = [
         State.UP,
         up=[],
         standby=[],
-        down=[DEACTIVATE, UNTAG],
+        down=[DEACTIVATE, UNTAG, FORGET],
         notes=(),
         exposes={"exposed_devs": ("/dev/vg1/app", "/dev/vg1/data"), "sub_devs": ("/dev/sdb",)},
     ),
@@ -71,7 +77,7 @@ CASES = [
         lvm("demo1", active=("app",)),
         State.UP,
         up=[],
-        down=[DEACTIVATE, UNTAG],
+        down=[DEACTIVATE, UNTAG, FORGET],
         notes=("not active: data",),
     ),
     Case(
@@ -80,7 +86,7 @@ CASES = [
         lvm("demo1", volumes=()),
         State.UP,
         up=[],
-        down=[DEACTIVATE, UNTAG],
+        down=[DEACTIVATE, UNTAG, FORGET],
         notes=(),
     ),
     Case(
@@ -88,17 +94,40 @@ CASES = [
         SPEC,
         lvm("demo1"),
         State.WARN,
-        up=[ACTIVATE],
-        down=[DEACTIVATE, UNTAG],
-        notes=("tagged for this host, but nothing of it is active",),
+        up=[*ACTIVATE],
+        down=[DEACTIVATE, UNTAG, FORGET],
+        notes=("tagged for this host, but not activated since it booted",),
+    ),
+    Case(
+        "volumes taken down one by one, or created meanwhile, leave it up",
+        SPEC,
+        lvm("demo1", memory={"activated": "1"}),
+        State.UP,
+        up=[],
+        down=[DEACTIVATE, UNTAG, FORGET],
+        notes=("not active: app, data",),
+    ),
+    Case(
+        "untagged and let go behind our back",
+        SPEC,
+        lvm(memory={"activated": "1"}),
+        State.DOWN,
+        up=[TAG, *ACTIVATE],
+        down=[],
+    ),
+    Case(
+        "cannot read what is remembered",
+        SPEC,
+        {**lvm("demo1"), Memory(): Failed("store is away")},
+        State.UNKNOWN,
     ),
     Case(
         "activated by somebody else, at boot: without our tag",
         SPEC,
         lvm(active=("app",)),
         State.WARN,
-        up=[TAG, ACTIVATE],
-        down=[DEACTIVATE],
+        up=[TAG, *ACTIVATE],
+        down=[DEACTIVATE, FORGET],
         notes=("app active here, without this host's tag",),
     ),
     Case(
@@ -107,7 +136,7 @@ CASES = [
         lvm("demo2"),
         State.ELSEWHERE,
         # Asked for only when that mark is stale: in one command, so that it is never nobody's.
-        up=["vgchange --deltag @demo2 --addtag @demo1 vg1", ACTIVATE],
+        up=["vgchange --deltag @demo2 --addtag @demo1 vg1", *ACTIVATE],
         down=[],
         holder="demo2",
         notes=(),
@@ -117,7 +146,7 @@ CASES = [
         SPEC,
         lvm("demo3", "demo2"),
         State.ELSEWHERE,
-        up=["vgchange --deltag @demo2 --deltag @demo3 --addtag @demo1 vg1", ACTIVATE],
+        up=["vgchange --deltag @demo2 --deltag @demo3 --addtag @demo1 vg1", *ACTIVATE],
         down=[],
         holder="demo2",
         notes=("several hosts: demo2, demo3",),
@@ -127,7 +156,7 @@ CASES = [
         SPEC,
         lvm("demo1", "demo2"),
         State.ELSEWHERE,
-        up=["vgchange --deltag @demo2 vg1", ACTIVATE],
+        up=["vgchange --deltag @demo2 vg1", *ACTIVATE],
         down=[],
         holder="demo2",
     ),
@@ -137,7 +166,7 @@ CASES = [
         lvm("demo1", "demo2", active=("app", "data")),
         State.UP,
         up=[],
-        down=[DEACTIVATE, UNTAG],
+        down=[DEACTIVATE, UNTAG, FORGET],
         notes=("also tagged for demo2", "`vgchange --deltag @demo2 vg1`"),
     ),
     Case(
@@ -146,7 +175,7 @@ CASES = [
         lvm("demo2", active=("app",)),
         State.WARN,
         up=[DEACTIVATE],
-        down=[DEACTIVATE],
+        down=[DEACTIVATE, FORGET],
         notes=("app active here, but marked for demo2",),
         holder="",
     ),
@@ -155,7 +184,7 @@ CASES = [
         {**SPEC, "other_tags": ("ssd",)},
         lvm("ssd"),
         State.DOWN,
-        up=[TAG, ACTIVATE],
+        up=[TAG, *ACTIVATE],
         down=[],
         notes=(),
     ),
@@ -164,7 +193,7 @@ CASES = [
         SPEC,
         lvm(host_id="demo1"),
         State.DOWN,
-        up=[SET_ID, TAG, ACTIVATE],
+        up=[SET_ID, TAG, *ACTIVATE],
         down=[],
     ),
     Case(
@@ -173,7 +202,7 @@ CASES = [
         lvm("demo1", active=("app", "data"), host_id="demo1", system_id="demo1"),
         State.UP,
         up=[],
-        down=[DEACTIVATE, UNTAG, CLEAR_ID],
+        down=[DEACTIVATE, UNTAG, CLEAR_ID, FORGET],
         notes=(),
     ),
     Case(
@@ -181,8 +210,8 @@ CASES = [
         SPEC,
         lvm(host_id="demo1", system_id="demo1"),
         State.WARN,
-        up=[TAG, ACTIVATE],
-        down=[DEACTIVATE, CLEAR_ID],
+        up=[TAG, *ACTIVATE],
+        down=[DEACTIVATE, CLEAR_ID, FORGET],
         notes=("this host's system id",),
     ),
     Case(
@@ -190,8 +219,8 @@ CASES = [
         SPEC,
         lvm(active=("app",), host_id="demo1"),
         State.WARN,
-        up=[TAG, ACTIVATE],
-        down=[DEACTIVATE],
+        up=[TAG, *ACTIVATE],
+        down=[DEACTIVATE, FORGET],
     ),
     Case(
         "another host's system id, taken over once it is stale",
@@ -201,7 +230,7 @@ CASES = [
         up=[
             "vgchange -y --config 'local/extra_system_ids=[\"demo2\"]' --systemid demo1 vg1",
             "vgchange --deltag @demo2 --addtag @demo1 vg1",
-            ACTIVATE,
+            *ACTIVATE,
         ],
         down=[],
         blocked="",
@@ -229,7 +258,7 @@ CASES = [
         SPEC,
         lvm(partial=True),
         State.DOWN,
-        up=[TAG, ACTIVATE],
+        up=[TAG, *ACTIVATE],
         notes=("incomplete",),
     ),
     Case(
@@ -257,7 +286,7 @@ CASES = [
         {**MAKES, "options": "-s 16m"},
         {**without(), **BLANK},
         State.DOWN,
-        up=[TAG, ACTIVATE],
+        up=[TAG, *ACTIVATE],
         down=[],
         blocked="",
         provisioned=False,
@@ -268,7 +297,7 @@ CASES = [
         MAKES,
         {**without(host_id="demo1"), **BLANK},
         State.DOWN,
-        up=[SET_ID, TAG, ACTIVATE],
+        up=[SET_ID, TAG, *ACTIVATE],
         provisioned=False,
         create=["pvcreate /dev/sdb", "vgcreate --setautoactivation n --systemid '' vg1 /dev/sdb"],
     ),
@@ -323,14 +352,14 @@ CASES = [
         {**SPEC, "pvs": (LATE,)},
         {**without(), BlockDevice(LATE): None, Signatures(LATE): None},
         State.DOWN,
-        up=[TAG, ACTIVATE],
+        up=[TAG, *ACTIVATE],
         down=[],
         blocked="does not exist",
     ),
     Case(
         "LVM does not answer",
         SPEC,
-        {Lvm(): Failed("vgs: timed out"), Node(): ME},
+        {Lvm(): Failed("vgs: timed out"), Node(): ME, Memory(): {}},
         State.UNKNOWN,
         up=[],
         down=[DEACTIVATE],

@@ -1,0 +1,53 @@
+#!/bin/sh
+# Make the guest of these tests: a Debian cloud kernel, and an initrd that holds busybox, this
+# machine's own lvm, blkid, wipefs and mke2fs with their libraries, and bed/init. No root disk.
+#
+#   build.sh DIR        leaves DIR/vmlinuz and DIR/initrd; does nothing while they are up to date
+#
+# Needs: apt-get (for the packages of kernel and busybox), dpkg-deb, cpio, lvm2, e2fsprogs.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1"
+dir=$(cd "$1" && pwd)
+
+stamp=$(cat "$here"/build.sh "$here"/init /sbin/lvm | sha256sum)
+if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
+
+work=$(mktemp -d "$dir/build.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+fetch() { # fetch PACKAGE: unpacked, never installed
+    if ! ls "$dir/$1"_*.deb >/dev/null 2>&1; then
+        (cd "$dir" && apt-get -qq -o APT::Sandbox::User=root download "$1")
+    fi
+    dpkg-deb -x "$dir/$1"_*.deb "$work/$1"
+}
+kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image-[0-9]/ {print $2; exit}')
+[ -n "$kernel" ] || { echo "build.sh: apt knows no cloud kernel: apt-get update" >&2; exit 1; }
+fetch "$kernel"
+fetch busybox-static
+
+root=$work/root
+mkdir -p "$root/bin" "$root/sbin" "$root/dev" "$root/proc" "$root/sys" "$root/run" "$root/tmp" "$root/mnt" "$root/etc/lvm"
+cp "$work/busybox-static/bin/busybox" "$root/bin/"
+ln -s busybox "$root/bin/sh"
+for tool in lvm blkid wipefs mke2fs; do
+    real=$(readlink -f "$(command -v "$tool" || command -v "/sbin/$tool")")
+    cp "$real" "$root/sbin/$tool"
+    ldd "$real" | awk '/\// { for (i = 1; i <= NF; i++) if ($i ~ /^\//) print $i }' |
+        while read -r library; do
+            mkdir -p "$root$(dirname "$library")"
+            cp -Ln "$library" "$root$library"
+        done
+done
+for name in pvcreate vgcreate vgchange vgremove vgexport lvcreate lvchange lvremove; do
+    ln -s lvm "$root/sbin/$name"
+done
+find "$work/$kernel/lib/modules" -name dm-mod.ko -exec cp {} "$root/" \;
+install -m755 "$here/init" "$root/init"
+
+(cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) | gzip -1 >"$work/initrd"
+mv "$work/initrd" "$dir/initrd"
+cp "$work/$kernel"/boot/vmlinuz-* "$dir/vmlinuz"
+echo "$stamp" >"$dir/stamp"
