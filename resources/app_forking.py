@@ -21,6 +21,7 @@ STARTED = Remember("started", "1", until="reboot")
 HALF = Remember("started", "half", until="reboot")
 STOPPED = Remember("started", None)
 INFO_EVERY = 600.0
+ACTIONS = ("start", "stop", "check", "info")
 ANY_ANSWER = tuple(range(min(UNHEARD)))
 
 
@@ -46,6 +47,8 @@ def asks(spec: Spec) -> tuple[Ask[Any], ...]:
 def observe(spec: Spec, facts: Facts) -> Observed:
     start, stop, checking = _line(spec, "start"), _line(spec, "stop"), _check(spec)
     label = f"forking: {_name(spec)}"
+    if scriptless := [action for action in ACTIONS if spec.get(action) is True and not spec.get("script")]:
+        return unknown(f"{', '.join(scriptless)}: true needs a script to call, and none is given", label)
     if not (start or stop or checking):
         return Observed(State.NA, label, notes=(warning("none of start, stop and check is given"),))
     started = facts.of(Memory()).get("started")

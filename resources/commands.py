@@ -71,10 +71,10 @@ NOTHING = Line()
 
 def line(command: object, action: str, shell: bool, script: str = "") -> Line:
     """A keyword's value as a command: true is `<script> <action>`, false and absent are nothing."""
-    if command is True or command == "true":
-        words = (script, action) if script else ()
-        return Line((shlex.join(words),), True) if words and shell else Line(words)
-    if not isinstance(command, str) or command in ("", "false"):
+    if script and command in (True, "true"):
+        words = (script, action)
+        return Line((shlex.join(words),), True) if shell else Line(words)
+    if not isinstance(command, str) or command == "":
         return NOTHING
     return Line((command,), True) if shell else Line(split(command))
 

@@ -239,10 +239,24 @@ CASES = [
     ),
     Case(
         "false is nothing to run",
-        {**BASE, "script": WEB, "start": True, "stop": False, "check": "false"},
+        {**BASE, "script": WEB, "start": True, "stop": False, "check": False},
         remembered("1"),
         State.UP,
         down=[STOPPED],
+    ),
+    Case(
+        "true without a script: which command is meant cannot be known",
+        {**BASE, "start": START, "stop": True, "check": True},
+        remembered("1"),
+        State.UNKNOWN,
+        notes=("stop, check: true needs a script",),
+    ),
+    Case(
+        "the program of that name",
+        {**BASE, "start": "true", "check": "false"},
+        {Memory(): {}, Check(("false",), timeout=30.0, every=10.0): CheckResult(1)},
+        State.DOWN,
+        up=["true", STARTED],
     ),
     Case(
         "by a shell, as one string",

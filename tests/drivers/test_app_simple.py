@@ -195,6 +195,12 @@ CASES = [
         notes=("did not end in time, 2 times in a row",),
     ),
     Case(
+        "the check of that name",
+        {**SPEC, "check": "true"},
+        {**program(), Check(("true",), timeout=30.0, every=10.0): CheckResult(0)},
+        State.UP,
+    ),
+    Case(
         "does not run: its check is not asked",
         CHECKED,
         {**program(False, code=1), CHECK: Failed("must not be read")},
