@@ -35,13 +35,13 @@ def run(args: Any) -> int:
     directory = Path(node["paths"]["services"])
     known = client.get(args, "/v1/documents")["items"]
     for candidate in candidates:
-        output.say(_preview(args, candidate, directory, _rivals(candidate, known)))
+        output.say(_preview(args, candidate, directory, _rivals(candidate, directory, known)))
     if not args.yes and not output.confirmed("Apply? [y/N] "):
         raise client.Failed(client.REFUSED, "not confirmed, nothing was done (--yes confirms)")
     for candidate in candidates:
         files.place(directory, candidate.relative, candidate.content)
-        for rival in _rivals(candidate, known):
-            files.remove(directory / rival)
+        for rival in _rivals(candidate, directory, known):
+            files.remove(rival)
     if not args.wait:
         return client.OK
     asked = [wait.document(candidate.key, candidate.generation) for candidate in candidates]
@@ -86,19 +86,19 @@ def check(args: Any, home: Any) -> tuple[list[Candidate], list[str]]:
     return candidates, faults
 
 
-def _rivals(candidate: Candidate, known: list[dict[str, Any]]) -> list[str]:
+def _rivals(candidate: Candidate, directory: Path, known: list[dict[str, Any]]) -> list[Path]:
     """Other files of the same service, which this one replaces: two of one key are both refused."""
-    return [
-        one["path"] for one in known if one["key"] == candidate.key and one["path"] != candidate.relative
-    ]
+    own = (directory / candidate.relative).resolve()
+    paths = [directory / one["path"] for one in known if one["key"] == candidate.key]
+    return [path for path in paths if path.exists() and path.resolve() != own]
 
 
-def _preview(args: Any, candidate: Candidate, directory: Path, rivals: list[str]) -> str:
-    old = directory / (rivals[0] if rivals else candidate.relative)
+def _preview(args: Any, candidate: Candidate, directory: Path, rivals: list[Path]) -> str:
+    old = rivals[0] if rivals else directory / candidate.relative
     before = files.read(old).decode(errors="replace") if old.exists() else ""
     after = candidate.content.decode(errors="replace")
     lines = [f"{candidate.key}: {directory / candidate.relative}"]
-    lines += [f"replaces {rival}" for rival in rivals]
+    lines += [f"replaces {rival.name}" for rival in rivals]
     changes = difflib.unified_diff(
         before.splitlines(), after.splitlines(), "in place", candidate.path, "", "", 2
     )

@@ -1,6 +1,5 @@
 """`standfast logs` → the events of a service, and what its programs wrote."""
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,10 +26,12 @@ def run(args: Any) -> int:
     found = output_files(Path(state), key, args.rid)
     past = client.get(args, "/v1/events", {"seconds": args.since, "service": key, "limit": 10 * args.lines})
     happened = [one for one in past["items"] if args.rid in ("", one["rid"])][-args.lines :]
-    value = {"events": happened, "output": {rid: tail(path, args.lines) for rid, path in found.items()}}
+    sizes = {rid: _size(path) for rid, path in found.items()}
+    written = {rid: tail(path, sizes[rid], args.lines) for rid, path in found.items()}
+    value = {"events": happened, "output": written}
     output.show(args, value, lambda: text(value))
     if args.follow:
-        follow(args, key, found, happened[-1]["number"] if happened else 0)
+        follow(args, key, found, sizes, happened[-1]["number"] if happened else 0)
     return client.OK
 
 
@@ -44,12 +45,13 @@ def output_files(state: Path, key: str, rid: str = "") -> dict[str, Path]:
     return {one: path for one, path in own.items() if rid in ("", one)}
 
 
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines; an unreadable file says so in one."""
+def tail(path: Path, size: int, lines: int) -> list[str]:
+    """The last lines of the first `size` bytes; an unreadable file says so in one."""
+    start = max(0, size - 400 * lines)
     try:
         with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 400 * lines))
-            content = file.read()
+            file.seek(start)
+            content = file.read(size - start)
     except OSError as fault:
         return [f"cannot read {path}: {fault.strerror}"]
     return content.decode(errors="replace").splitlines()[-lines:]
@@ -62,9 +64,8 @@ def text(value: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def follow(args: Any, key: str, found: Mapping[str, Path], last: int) -> None:
-    """Events and what the files grow by, until interrupted."""
-    sizes = {rid: _size(path) for rid, path in found.items()}
+def follow(args: Any, key: str, found: Mapping[str, Path], sizes: dict[str, int], last: int) -> None:
+    """Events and what the files grow by beyond `sizes`, until interrupted."""
     query = {"service": key, "heartbeat": LOOK, "after": last}
     while True:
         try:

@@ -93,7 +93,7 @@ def until_done(args: Any, asked: list[Asked], limit: float) -> int:
 def _looks(args: Any, keys: list[str], deadline: float) -> Iterator[dict[str, Any]]:
     """All of the services at every change and every tick, {} for one that is not there."""
     known: dict[str, Any] = {key: {} for key in keys}
-    query = {"heartbeat": TICK}
+    query = {"heartbeat": TICK, "selector": keys}
     while time.monotonic() < deadline:
         try:
             fresh: dict[str, Any] = {key: {} for key in keys}

@@ -111,15 +111,30 @@ def test_apply_into_a_namespace(
     assert (place / where).exists()
 
 
+@pytest.mark.parametrize("absolute", [False, True], ids=["paths below it", "absolute paths"])
 def test_a_yaml_takes_the_place_of_a_conf(
-    standfast: Command, running: Running, write: Any, place: Path
+    standfast: Command, running: Running, write: Any, place: Path, absolute: bool
 ) -> None:
     """Two files of one service are both refused, so the old one goes."""
     (place / "svc1.conf").write_text("[DEFAULT]\n")
     running.agent.files = [document("svc1.conf"), document("other.yaml")]
+    if absolute:
+        running.agent.files[0]["path"] = str(place / "svc1.conf")
     assert standfast("apply", write("svc1.yaml", GOOD % "svc1"), "--yes", "--no-wait") == 0
     assert "replaces svc1.conf" in standfast.out
     assert [path.name for path in place.iterdir()] == ["svc1.yaml"]
+
+
+def test_a_file_that_replaces_itself_stays(
+    standfast: Command, running: Running, write: Any, place: Path
+) -> None:
+    """However the agent names it."""
+    (place / "svc1.yaml").write_text("old")
+    running.agent.files = [
+        {**document("svc1.yaml"), "path": path} for path in ("svc1.yaml", f"{place}/svc1.yaml")
+    ]
+    assert standfast("apply", write("svc1.yaml", GOOD % "svc1"), "--yes", "--no-wait") == 0
+    assert (place / "svc1.yaml").read_text() == GOOD % "svc1"
 
 
 def test_two_files_of_one_service_at_once_are_refused(

@@ -1,7 +1,12 @@
 """Commands that show: what they print, and with which code they end."""
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -245,9 +250,6 @@ def test_doctor_without_an_agent_says_so(
 def test_completion_knows_commands_and_services(
     standfast: Command, running: Running, shell: str, tmp_path: Path
 ) -> None:
-    import subprocess
-    import sys
-
     assert standfast("completion", shell) == 0
     script = standfast.out
     if shell == "zsh":
@@ -281,32 +283,68 @@ def test_colour_only_on_a_terminal_and_never_against_no_color(monkeypatch: pytes
     assert output.colour() is False
 
 
-def test_watch_draws_again_at_each_change_and_waits_for_a_lost_agent(
-    agent: FakeAgent, running: Running, tmp_path: Path
-) -> None:
-    """From another process, as a person would."""
-    import os
-    import subprocess
-    import sys
-
-    words = [sys.executable, "-u", "-m", "reconciler.cli.main", "status", "--watch", "svc1"]
+@contextlib.contextmanager
+def following(running: Running, *words: str) -> Iterator[Callable[[str], str]]:
+    """A command that does not end, in another process; reads on until a line holds the word."""
+    command = [sys.executable, "-u", "-m", "reconciler.cli.main", *words]
     environment = {**os.environ, "STANDFAST_RUN": str(running.directory)}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        try:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+
+        def read_until(word: str) -> str:
             assert process.stdout is not None
+            while word not in (line := process.stdout.readline()):
+                assert line, f"{word!r} never came"
+            return line
 
-            def read_until(word: str) -> None:
-                assert process.stdout is not None
-                while word not in (line := process.stdout.readline()):
-                    assert line, f"{word!r} never came"
-
-            read_until("app#web")
-            running.do(agent.become, "root/svc1", "down")
-            read_until("down")
-            running.end()
-            read_until("no agent")
-            running.do(agent.objects.update, {"root/svc1": service("svc1", avail="warn")})
-            running.begin()
-            read_until("warn")
+        try:
+            yield read_until
         finally:
             process.kill()
+
+
+def test_watch_draws_again_at_each_change_and_waits_for_a_lost_agent(
+    agent: FakeAgent, running: Running
+) -> None:
+    with following(running, "status", "--watch", "svc1") as read_until:
+        read_until("app#web")
+        running.do(agent.become, "root/svc1", "down")
+        read_until("down")
+        running.end()
+        read_until("no agent")
+        running.do(agent.objects.update, {"root/svc1": service("svc1", avail="warn")})
+        running.begin()
+        read_until("warn")
+
+
+def test_events_go_on_over_a_restart_and_none_is_told_twice(agent: FakeAgent, running: Running) -> None:
+    running.do(agent.happen, "first")
+    with following(running, "events", "-f") as read_until:
+        read_until("first")
+        running.do(agent.happen, "second")
+        read_until("second")
+        running.end()
+        read_until("waiting for it")
+        running.do(agent.happen, "third")
+        running.begin()
+        running.do(agent.happen, "fourth")
+        assert "third" in read_until(" svc1 ")
+        assert "fourth" in read_until(" svc1 ")
+
+
+def test_logs_go_on_with_what_programs_write(agent: FakeAgent, running: Running, tmp_path: Path) -> None:
+    folder = tmp_path / "state" / "log"
+    folder.mkdir()
+    log = folder / "root.svc1.app#web.log"
+    log.write_text("old\n")
+    with following(running, "logs", "svc1", "-f") as read_until:
+        read_until("old")
+        with log.open("a") as file:
+            file.write("new\n")
+        assert read_until("new") == "app#web | new\n"
+        log.write_text("")
+        running.do(agent.happen, "rotated")
+        read_until("rotated")
+        log.write_text("x\n")
+        assert read_until("x") == "app#web | x\n"

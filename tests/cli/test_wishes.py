@@ -199,6 +199,30 @@ def test_the_worst_end_of_several_counts(standfast: Command, running: Running) -
     assert sorted(standfast.out.splitlines()) == ["prod/web2: down", "prod/web: no"]
 
 
+def test_on_a_terminal_one_line_says_what_is_done_and_then_goes(
+    standfast: Command, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    agent = running.agent
+    agent.holds = True
+    running.do(agent.become, "root/svc1", "down")
+    status = busy()
+    status["instances"]["demo1"]["resources"]["fs#app"]["waiting"] = "waits for ip#0"
+    running.later(0.1, lambda: agent.change("root/svc1", goal="up", **status))
+    running.later(0.4, lambda: agent.become("root/svc1", "up"))
+    assert standfast("start", "svc1") == 0
+    assert "svc1: ip#0 at work; fs#app waits for ip#0" in standfast.err
+    assert standfast.err.endswith("\r\x1b[K"), "the line is gone in the end"
+
+
+def test_without_a_terminal_there_is_no_such_line(standfast: Command, running: Running) -> None:
+    running.later(0.2, lambda: running.agent.become("root/svc1", "down"))
+    running.agent.holds = True
+    running.do(running.agent.change, "root/svc1", **busy("up"))
+    assert standfast("stop", "svc1", "--time", "5s") == 0
+    assert standfast.err == ""
+
+
 # --- by word -------------------------------------------------------------------------------------
 
 
