@@ -1,6 +1,7 @@
 """Files: what is there, how a change is heard, and that a hung one costs no other its answer."""
 
 import asyncio
+import errno
 import os
 import threading
 
@@ -8,7 +9,7 @@ import pytest
 
 from reconciler.adapters.facts import files as files_module
 from reconciler.adapters.facts.files import FileSource, seen
-from reconciler.adapters.facts.inotify import Seen, decode
+from reconciler.adapters.facts.inotify import Inotify, Seen, decode
 from reconciler.adapters.facts.mounts import MountSource
 from reconciler.asks import Failed, File, FileSeen
 from tests.facts.conftest import A, B, root, sh
@@ -131,6 +132,41 @@ async def test_a_directory_moved_away_takes_its_files_along(bench, tmp_path):
         (tmp_path / "a").rename(tmp_path / "b")
         await b.until(File(str(path)), gone, within=1)
         (tmp_path / "b").rename(tmp_path / "a")
+        await b.until(File(str(path)), there, within=1)
+
+
+async def test_a_directory_swapped_higher_up_is_found_by_the_periodic_look(bench, tmp_path):
+    path = tmp_path / "a" / "b" / "flag"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    made = sources()
+    async with bench(made) as b:
+        await b.follow(File(str(path)))
+        (tmp_path / "a").rename(tmp_path / "away")
+        path.parent.mkdir(parents=True)
+        made["files"].distrust()
+        made["files"].desk.changed()
+        await b.until(File(str(path)), gone)
+        path.touch()
+        await b.until(File(str(path)), there, within=1)
+        assert kernel_watches(made["files"]._watches) == 1
+
+
+async def test_a_directory_made_while_the_one_above_it_gets_its_watch_is_not_missed(
+    bench, tmp_path, monkeypatch
+):
+    path, real = tmp_path / "a" / "flag", Inotify.watch
+
+    def late(self, directory):
+        if not path.parent.exists():
+            path.parent.mkdir()
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        return real(self, directory)
+
+    monkeypatch.setattr(Inotify, "watch", late)
+    async with bench(sources()) as b:
+        await b.follow(File(str(path)))
+        path.touch()
         await b.until(File(str(path)), there, within=1)
 
 

@@ -248,42 +248,6 @@ async def test_an_event_between_the_answer_and_the_end_of_a_look_costs_nothing(b
         assert not isinstance(b.hub.known(A, Thing()), Failed)
 
 
-async def test_what_was_answered_early_and_is_looked_at_again_is_not_failed_by_the_first_look(bench):
-    """The first look still waits for a hung neighbour when the second one begins."""
-
-    class Partly(World):
-        async def look(self, subjects):
-            self.looked.append(tuple(subjects))
-            for subject in subjects:
-                if subject.ask.name == "slow":
-                    self.begun.set()
-                    await self.gate.wait()
-                self.desk.report({subject: len(self.looked)})
-
-    source, again = Partly(), Thing("quick")
-    source.gate.clear()
-    async with bench({"things": source}) as b:
-        b.hub.follow(A, [again, Thing("slow")])
-        first = asyncio.create_task(b.hub.answer(A, [again, Thing("slow")]))
-        await source.begun.wait()
-        assert b.hub.known(A, again) == 1
-        held = asyncio.Event()
-        quick, source.look = source.look, None
-
-        async def second(subjects):
-            await held.wait()
-            await quick(subjects)
-
-        source.look = second
-        source.desk.changed([Subject(again)])
-        await asyncio.sleep(0.02)
-        source.gate.set()
-        await first
-        assert b.hub.known(A, again) == 1
-        held.set()
-        await b.until(again, lambda answer: answer == 2)
-
-
 async def test_an_ask_that_nobody_answers_is_failed(bench):
     async with bench({}) as b:
         assert await b.get(Thing()) == Failed("nothing here answers 'things'")

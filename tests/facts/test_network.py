@@ -1,11 +1,15 @@
 """Links, addresses and routes against the kernel, each test in a network namespace of its own."""
 
+import asyncio
 import errno
+import socket
+import struct
 import time
 
 import pytest
 
 from reconciler.adapters.facts import network as network_module
+from reconciler.adapters.facts import rtnetlink
 from reconciler.adapters.facts.interfaces import NetworkSource
 from reconciler.adapters.facts.network import Network
 from reconciler.asks import Address, Addresses, AddressHeld, Failed, Link, Links, Route, Routes
@@ -226,3 +230,35 @@ async def test_a_dump_leaves_what_followers_know_in_its_order(bench):
         made["addresses"].distrust()
         made["addresses"].desk.changed()
         assert await b.quiet()
+
+
+async def test_what_happens_during_a_dump_comes_after_it(bench, monkeypatch):
+    sh(f"ip link add d0 type bridge; ip addr add {IP}/24 dev d0")
+    real, made = network_module._dump, sources()
+
+    async def slow(table):
+        found = await real(table)
+        sh(f"ip addr del {IP}/24 dev d0", ok=(0, 2))
+        await asyncio.sleep(0.05)  # the event is there to be heard before the dump is taken in
+        return found
+
+    async with bench(made) as b:
+        await b.follow(AddressHeld(IP))
+        monkeypatch.setattr(network_module, "_dump", slow)
+        made["addresses"].distrust()
+        b.hub.touched(A, ("addresses",))
+        assert await b.get(AddressHeld(IP)) == ()
+
+
+async def test_routes_are_dumped_anew_once_an_address_went(bench):
+    """Older kernels drop the routes that have it as source without a word."""
+    sh(f"ip link add d0 type bridge; ip link set d0 up; ip addr add {IP}/24 dev d0")
+    made = sources()
+    async with bench(made) as b:
+        await b.follow(Routes())
+        network, changed = made["routes"]._network, set()
+        body = struct.pack("=BBBBI", 2, 24, 0, 0, network.indexes["d0"])
+        body += struct.pack("=HH", 8, 2) + socket.inet_aton(IP)
+        network._apply(rtnetlink.Message(rtnetlink.DELADDR, 0, body), changed)
+        assert Routes() in changed
+        assert rtnetlink.GETROUTE not in network._valid
