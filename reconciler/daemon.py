@@ -235,6 +235,7 @@ async def _wired(
     )
     # The ring is closed last: a pass starts jobs, and what it saw becomes the agent's objects.
     reconciler.jobs, reconciler.passed, reconciler.gone = jobs, agent.passed, agent.gone
+    reconciler.discard = library.discard
     tell.listeners.append(agent.happened)
     return Running(settings, records, queue, jobs, desk, library, agent, reconciler, tell, hub, programs)
 

@@ -20,6 +20,7 @@ class Decision:
     frozen: Frozen | None = None
     create: bool = False  # a person asked: create also what was provisioned once
     destroy: bool = False
+    underlying: ServiceGoal | None = None  # the goal there would be without the freeze
 
     @property
     def reason(self) -> str:
@@ -40,12 +41,11 @@ def decide(service: Service, asked: Asked, here: Here, deleted: bool = False) ->
     """The goal of one service on this node. Pure; `asked` without what has run out."""
     wanted = _wanted(service, asked, here, deleted)
     frozen = here.frozen or asked.frozen
-    if frozen and not (asked.wish and asked.wish.local):
+    wish = asked.wish
+    if frozen and not (wish and wish.local and not wish.rids):
+        why = f"{frozen}: nothing is done of its own accord"
         return Decision(
-            ServiceGoal.UNTOUCHED,
-            "Frozen",
-            (*wanted.because, f"{frozen}: nothing is done of its own accord"),
-            frozen,
+            ServiceGoal.UNTOUCHED, "Frozen", (*wanted.because, why), frozen, underlying=wanted.goal
         )
     if wanted.goal is ServiceGoal.UP and here.start_failed and not asked.wish:
         return Decision(
@@ -119,9 +119,9 @@ def _one_off(wish: Wish, by_policy: Decision) -> Decision | None:
             return Decision(ServiceGoal.UP, "AskedProvision", chain, create=True)
         case "unprovision" | "purge":
             return Decision(ServiceGoal.ABSENT, "AskedUnprovision", chain, destroy=True)
-        case "start" if wish.upto:
+        case "start" if not wish.rids:
             return Decision(ServiceGoal.UP, "AskedStart", chain)
-        case "stop" if wish.downto:
+        case "stop" if not wish.rids:
             return Decision(ServiceGoal.DOWN, "AskedStop", chain)
         case _:
             return None
@@ -131,7 +131,7 @@ def goal_of(resource: Resource, decision: Decision, asked: Asked) -> Goal:
     """The goal of one resource, following the service's."""
     if resource.common.disable or "noaction" in resource.common.tags:
         return Goal.NONE
-    if wish := asked.wish:
+    if (wish := asked.wish) and (wish.local or not decision.frozen):
         partial = _partial(resource, wish)
         if partial is not None:
             return partial
@@ -177,8 +177,9 @@ def _position(rid_or_group: str) -> int:
     return GROUPS.index(group) if group in GROUPS else len(GROUPS)
 
 
-def refusal(service: Service | None, verb: str, until: float, rids: tuple[str, ...]) -> str:
+def refusal(service: Service | None, wish: Wish, frozen: Frozen | None) -> str:
     """Why a wish is not taken, in words with what to do; "" when it is."""
+    verb, until, rids = wish.verb, wish.until, wish.rids
     if service is None:
         return "there is no such service"
     unknown = [rid for rid in rids if not any(named(r, (rid,)) for r in service.resources)]
@@ -187,6 +188,8 @@ def refusal(service: Service | None, verb: str, until: float, rids: tuple[str, .
         return f"{service.key} has no resource {', '.join(unknown)} (it has {names})"
     if service.disable and verb != "clear":
         return f"the document says disable: true ({service.source})"
+    if frozen and not wish.local and verb not in ("freeze", "thaw", "clear", "abort"):
+        return f"{frozen}: thaw it first, or act once all the same with --local"
     if verb == "start" and service.state == "stopped" and not until:
         where = f"{service.source}:{service.line}"
         return f"git says stopped ({where}); change it there, or override for a while: --for 2h"

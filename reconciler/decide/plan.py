@@ -41,6 +41,7 @@ class Situation:
     created: bool = False
     may_create: bool = False
     destroy: bool = False
+    unchecked: bool = False  # part of a start whose check has not passed yet
     remember: tuple[Operation, ...] = ()  # appended to its start
     successor: "Situation | None" = None  # what takes its place once it is down
 
@@ -50,7 +51,7 @@ Drivers = Mapping[str, Driver]
 
 
 def plan(situations: Situations, order: Order, drivers: Drivers, preflight: bool = False) -> Plan:
-    """`preflight`: the instance starts from nothing and its checks have not passed yet."""
+    """`preflight`: the instance starts from nothing, so all checks come before anything is touched."""
     now, waiting = _ready(situations, order, drivers, preflight, predicting=frozenset())
     return Plan(now, _then(situations, order, drivers, now), waiting)
 
@@ -89,13 +90,10 @@ def _preflights(
     steps: list[Step] = []
     for rid in order.rids:
         situation = situations[rid]
-        check: Any = getattr(drivers[situation.resource.kind], "preflight", None)
-        if check is None or situation.goal not in UPWARD or situation.seen.state is not State.DOWN:
+        if situation.goal not in UPWARD or situation.running or situation.hold or situation.missing:
             continue
-        if situation.running or situation.hold or situation.seen.blocked or situation.missing:
-            continue
-        if operations := check(situation.resource.spec, situation.seen):
-            steps.append(Step(rid, Act.PREFLIGHT, "before a start", operations, situation.goal))
+        if not situation.seen.blocked and (step := _check(situation, drivers)):
+            steps.append(step)
     running = any(s.running for s in situations.values())
     if not steps and not running:
         return None
@@ -107,6 +105,15 @@ def _preflights(
         if not settled(situations[rid].goal, situations[rid].seen)
     )
     return tuple(steps), waiting
+
+
+def _check(s: Situation, drivers: Drivers) -> Step | None:
+    """What must pass before this resource is touched, if that is still to be done."""
+    check: Any = getattr(drivers[s.resource.kind], "preflight", None)
+    if check is None or not s.unchecked or s.seen.state is not State.DOWN:
+        return None
+    operations = check(s.resource.spec, s.seen)
+    return Step(s.resource.rid, Act.PREFLIGHT, "before a start", operations, s.goal) if operations else None
 
 
 def _upward(
@@ -141,6 +148,8 @@ def _upward(
         return f"not provisioned; `standfast provision --rid {resource.rid}` creates it"
     if seen.blocked and not predicted:
         return seen.blocked
+    if check := _check(s, drivers):  # it could not be checked when the others were
+        return check
     operations = driver.operations(resource.spec, seen, s.goal)
     if not operations:
         return f"is {seen.state} and the driver knows no step towards {s.goal}"
@@ -240,7 +249,7 @@ def _then(
 def _after(s: Situation, step: Step) -> Situation:
     match step.act:
         case Act.PREFLIGHT:
-            return s
+            return replace(s, unchecked=False)
         case Act.CREATE:
             return replace(s, seen=replace(s.seen, provisioned=True, blocked=""), created=True)
         case Act.DESTROY:

@@ -6,6 +6,7 @@ is in force is still looked after.
 
 import asyncio
 import base64
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from reconciler.contracts import Clock, Event, Recorder
-from reconciler.decide.documents import Checked, Flavour, Home, check
+from reconciler.decide.documents import Checked, Flavour, Home, check, generation_of
 from reconciler.engine.desk import Desk
 from reconciler.engine.directory import File, Listing, listing
 from reconciler.engine.prune import TOGETHER, Verdict, judge
@@ -51,6 +52,7 @@ class Library:
         self._recorder, self._clock, self._changed = recorder, clock, changed
         self._removal_after, self._bulk = removal_after, bulk
         self._files: Mapping[str, File] = {}
+        self._refused: dict[str, tuple[File, tuple[Fault, ...]]] = {}  # by path, as last checked
         self._missing: dict[str, float] = {}  # key → loop time when it was first missed
         self._removed_lately: list[float] = []
         self._scanning = asyncio.Lock()
@@ -103,30 +105,34 @@ class Library:
         for key, files in by_key.items():
             if len(files) > 1:
                 for file in files:
-                    fault = _duplicate(file, files)
-                    troubles[file.path] = Trouble(file.path, key, (fault,))
+                    troubles[file.path] = Trouble(file.path, key, (_duplicate(file, files),))
             elif files[0].fault:
                 troubles[files[0].path] = Trouble(files[0].path, key, (files[0].fault,))
+            elif known := self._known_faults(files[0]):
+                troubles[files[0].path] = Trouble(files[0].path, key, known)
             elif self._is_new(files[0]):
                 changed.append(files[0])
-            elif files[0].path in self.troubles:
-                troubles[files[0].path] = self.troubles[files[0].path]
         checks = (self._check_file(file, len(changed)) for file in changed)
         for file, checked in zip(changed, await asyncio.gather(*checks), strict=True):
+            self._refused.pop(file.path, None)
             if checked.service is None:
+                self._refused[file.path] = (file, checked.faults)
                 troubles[file.path] = Trouble(file.path, file.key, checked.faults)
             else:
                 self._put_in_force(file, checked)
         self._tell(troubles)
 
+    def _known_faults(self, file: File) -> tuple[Fault, ...]:
+        """Of a file that was refused and has not changed since."""
+        refused = self._refused.get(file.path)
+        return refused[1] if refused and refused[0] is file else ()
+
     def _is_new(self, file: File) -> bool:
-        """Changed since it was checked, or it was not alone or not good then."""
+        """What is in force is not this very content from this very path."""
         record = self._records.get(file.key)
         if record is None or record.deleted or record.service.source != file.path:
-            return not (file in self._files.values() and file.path in self.troubles)
-        return file not in self._files.values() or (
-            file.path in self.troubles and self.troubles[file.path].faults[0].what.startswith(TWO_FILES)
-        )
+            return True
+        return record.service.generation != generation_of(file.content or b"")
 
     async def _check_file(self, file: File, together: int) -> Checked:
         return await self._check(file.content or b"", file.path, file.key, file.flavour, together)
@@ -195,6 +201,24 @@ class Library:
             self._remove(key, now)
         return None
 
+    def discard(self, key: str) -> None:
+        """The service was purged: its document goes, too, and nothing stays of it. Blocks shortly.
+
+        If the file cannot be removed the service stays, asked to be stopped: made anew it would be
+        provisioned again.
+        """
+        record = self._records[key]
+        try:
+            os.unlink(record.service.source)
+        except FileNotFoundError:
+            pass
+        except OSError as fault:
+            why = f"{record.service.source} cannot be removed: {fault.strerror}; remove it yourself"
+            self._event(key, why, "Purged", ok=False)
+            return
+        record.deleted = True
+        self._changed(key)
+
     def _remove(self, key: str, now: float) -> None:
         record = self._records[key]
         record.deleted = True
@@ -214,13 +238,14 @@ class Library:
         self._recorder.record(Event(self._clock.wall(), "document", key, reason=reason, text=text, ok=ok))
 
 
-TWO_FILES = "two files describe"
-
-
 def _duplicate(file: File, files: list[File]) -> Fault:
     others = ", ".join(f.path for f in files if f is not file)
     return Fault(
-        file.path, 0, "", f"{TWO_FILES} {file.key}: also {others}", "Remove one; what was in force stays."
+        file.path,
+        0,
+        "",
+        f"two files describe {file.key}: also {others}",
+        "Remove one; what was in force stays.",
     )
 
 

@@ -52,12 +52,12 @@ def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> N
         return
     common = resource.common
     if step.act is Act.PREFLIGHT:
-        attempt.checking.discard(rid)
         if not ended.ok:
             attempt.conflict = f"{rid} {'conflict' if ended.conflict else 'check'}: {ended.why}"
             attempt.conflict_until = now + CONFLICT_WAIT
-        elif not attempt.checking and now >= attempt.conflict_until:
-            attempt.checked, attempt.conflict = True, ""
+            attempt.checked.clear()
+        else:
+            attempt.checked.add(rid)
         return
     if step.act in (Act.STOP, Act.DESTROY):
         old = record.stops.get(rid, NO_BUDGET)
@@ -69,7 +69,6 @@ def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> N
             )
         return
     if ended.ok:
-        attempt.activated.add(rid)
         return
     old = record.budgets.get(rid, NO_BUDGET)
     record.budgets[rid] = backoff.failed(
@@ -112,7 +111,8 @@ def _start_failed(record: Record, rid: str, budget: Budget, now: float, settings
     attempt.failures += 1
     wait = backoff.delay(attempt.failures, START_FAILED_FIRST, settings.retry_max, random.random())
     attempt.failed, attempt.failed_until = f"{rid}: {budget.last}", now + wait
-    attempt.checked = attempt.coming_up = False
+    attempt.coming_up = False
+    attempt.checked.clear()
     record.budgets = {name: Budget() for name in record.budgets}
     return attempt.failed
 

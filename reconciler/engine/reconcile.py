@@ -39,6 +39,7 @@ class Reconciler:
         self.jobs: Jobs
         self.passed: Callable[[str], None]
         self.gone: Callable[[str], None]
+        self.discard: Callable[[str], None]  # remove its document: the service was purged
         self.leaving = ""  # why everything goes down before the agent ends, "" when it does not
         self.halted = False  # the agent ends: nothing new is begun
 
@@ -51,7 +52,8 @@ class Reconciler:
         decision = self._decide(record, asked)
         made, who = await self._situations(record, asked, decision)
         now = asyncio.get_running_loop().time()
-        self._note(record, made, decision, now)
+        if self._note(record, made, decision, now):
+            return 0.0
         record.plan = self._plan(record, made)
         self._act(record, made)
         self._after(record, asked, decision, made, who)
@@ -164,8 +166,11 @@ class Reconciler:
             for rid, s in made.items()
         }
 
-    def _note(self, record: Record, made: Mapping[str, Situation], decision: Decision, now: float) -> None:
-        """Keep what was seen; losses and the attempt to come up are judged against the last pass."""
+    def _note(self, record: Record, made: Mapping[str, Situation], decision: Decision, now: float) -> bool:
+        """Keep what was seen; losses and the attempt to come up are judged against the last pass.
+
+        True when a start just failed: the goal is another one now, and this pass is over.
+        """
         for rid in progress.note_losses(record, made, now, self._settings):
             text = f"lost: {record.budgets[rid].last}"
             self._event(record, "state", text, rid=rid, reason="Lost", ok=False)
@@ -179,8 +184,10 @@ class Reconciler:
         record.goals = {rid: s.goal for rid, s in made.items()}
         record.whole = {rid: s.resource for rid, s in made.items()}
         progress.remember_what_is_seen(record, made, self._desk)
-        if why := progress.judge_attempt(record, decision, now, self._settings):
+        why = progress.judge_attempt(record, decision, now, self._settings)
+        if why:
             self._event(record, "state", f"start failed: {why}", reason="StartFailed", ok=False)
+        return bool(why)
 
     def _tell_state(self, record: Record, rid: str, s: Situation) -> None:
         """Once for each change; what is seen half way through a job is no news."""
@@ -196,7 +203,7 @@ class Reconciler:
     def _from_nothing(self, record: Record, made: Mapping[str, Situation]) -> bool:
         """A start of which nothing is up yet and whose checks have not passed."""
         attempt = record.attempt
-        if not attempt.coming_up or attempt.checked:
+        if not attempt.coming_up:
             return False
         return not any(s.seen.state in (State.UP, State.WARN) for s in made.values() if s.goal is Goal.UP)
 
@@ -209,8 +216,8 @@ class Reconciler:
         for step in record.plan.now:
             if step.rid in self.jobs.of(record.key):
                 continue
-            if step.act is Act.PREFLIGHT:
-                record.attempt.checking.add(step.rid)
+            if step.act in (Act.START, Act.CREATE):
+                record.attempt.activated.add(step.rid)
             if step.act is Act.START:
                 # What may be half started must be known, should its document change before it is up.
                 self._desk.put_applied(record.key, step.rid, made[step.rid].resource)
@@ -238,7 +245,7 @@ class Reconciler:
             left = replace(self._desk.asked(record.key), wish=after)
             self._desk.put_asked(record.key, progress.after_wish(left, wish) if after is None else left)
             if after is None and wish.verb == "purge":
-                record.deleted = True
+                self.discard(record.key)
         for rid, s in made.items():
             if rid not in who.wanted and settled(Goal.DOWN, s.seen) and not s.running:
                 self._observer.forget(Owner(record.key, rid))

@@ -20,11 +20,10 @@ class Attempt:
     """
 
     coming_up: bool = False
-    checked: bool = False  # the checks before a start have passed
-    checking: set[str] = field(default_factory=set)
+    checked: set[str] = field(default_factory=set)  # rids whose check before a start has passed
     conflict: str = ""
     conflict_until: float = 0.0
-    activated: set[str] = field(default_factory=set)  # what this attempt started
+    activated: set[str] = field(default_factory=set)  # what this attempt started, or began to
     up_as: str = ""  # the generation that was up whole: what it loses is repaired, not started
     failures: int = 0
     failed: str = ""

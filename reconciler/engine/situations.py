@@ -89,7 +89,8 @@ def situations(
             running=rid in busy,
             missing=one.missing,
             created=desk.memory(Owner(record.key, rid)).get("provisioned") == "yes",
-            may_create=one.resource.common.provision or decision.create,
+            may_create=_may_create(one.resource, decision),
+            unchecked=record.attempt.coming_up and rid not in record.attempt.checked,
             destroy=decision.destroy and one.resource.common.unprovision,
         )
     _restart_what_stands_on(made, seen, who, order, record, desk)
@@ -97,6 +98,10 @@ def situations(
         stood_on = _stood_on(s, made, order, desk, record.key)
         made[rid] = replace(s, hold=_hold(record, s, now), remember=stood_on)
     return made
+
+
+def _may_create(resource: Resource, decision: Decision) -> bool:
+    return resource.common.creatable and (resource.common.provision or decision.create)
 
 
 def _let_go(record: Record, decision: Decision) -> bool:
@@ -173,7 +178,7 @@ def _hold(record: Record, s: Situation, now: float) -> str:
         return ""
     if s.goal not in UPWARD or settled(s.goal, s.seen):
         return ""
-    if record.attempt.conflict and now < record.attempt.conflict_until:
+    if now < record.attempt.conflict_until:
         return f"start aborted due to resource {record.attempt.conflict}"
     budget = record.budgets.get(rid)
     if budget and budget.failures:

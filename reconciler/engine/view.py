@@ -69,7 +69,7 @@ class View:
                         reports,
                         frozen=bool(frozen),
                         state=_doing(jobs, record),
-                        expect=_expect(goal),
+                        expect=_expect(decision.underlying or goal if decision else goal),
                     )
                 },
             },

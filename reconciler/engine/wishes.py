@@ -25,10 +25,11 @@ class Wishes:
         """Keep it durably and queue the key; raises NeedsPerson with the reason when it is refused."""
         wish = self._wish(request, who)
         record = self._records.get(key)
-        if why := refusal(record.service if record else None, wish.verb, wish.until, wish.rids):
+        asked = self._desk.asked(key)
+        frozen = self._desk.node_frozen() or asked.frozen
+        if why := refusal(record.service if record else None, wish, frozen):
             raise NeedsPerson(f"{key}: {why}")
         assert record is not None
-        asked = self._desk.asked(key)
         if asked.wish and wish.verb in ONE_OFF:
             raise NeedsPerson(f"{key}: {asked.wish} is still under way; wait, or `standfast abort {key}`")
         match wish.verb:
@@ -43,6 +44,8 @@ class Wishes:
                 self._desk.put_asked(key, replace(asked, wish=None))
             case "start" | "stop" if not (wish.rids or wish.upto or wish.downto):
                 self._standing(key, record, wish)
+                if frozen:  # it stands, but only for once it acts
+                    self._one_off(key, record, wish)
             case _:
                 self._one_off(key, record, wish)
         text = str(wish) + (f", for {wish.until - wish.at:.0f} s" if wish.until else "")

@@ -44,6 +44,7 @@ class Drivers(dict):
 def planned(resources, seen, goal=Goal.UP, preflight=False, **changes) -> Plan:
     """The plan of resources all with one goal; `changes`: rid → fields of its Situation."""
     situations = {
-        r.rid: replace(Situation(r, seen[r.rid], goal), **changes.get(r.rid, {})) for r in resources
+        r.rid: replace(Situation(r, seen[r.rid], goal, unchecked=preflight), **changes.get(r.rid, {}))
+        for r in resources
     }
     return plan(situations, order(resources), Drivers(), preflight)

@@ -173,9 +173,26 @@ def test_disabled_and_noaction_resources_have_no_goal():
 )
 def test_refusals_say_what_to_do(fields, verb, until, rids, words):
     service = svc(line=7, **fields)
-    said = refusal(service, verb, until, rids)
+    said = refusal(service, wish(verb, until=until, rids=rids), None)
     assert words in said
     assert bool(words) == bool(said)
+
+
+def test_what_is_frozen_takes_no_wish_but_a_local_one():
+    frozen = Frozen("bob", 1.0, "disk swap")
+    assert "frozen by bob (disk swap)" in refusal(svc(), wish("stop"), frozen)
+    assert not refusal(svc(), wish("stop", local=True), frozen)
+    assert not refusal(svc(), wish("thaw"), frozen)
+
+
+def test_a_local_wish_for_a_part_acts_on_that_part_alone_while_frozen():
+    asked = Asked(wish=wish("start", rids=("app#0",), local=True), frozen=Frozen("bob", 900.0))
+    decision = decide(svc(), asked, HERE)
+    assert decision.underlying is UP
+    goals = {r.rid: goal_of(r, decision, asked) for r in STACK}
+    assert goals == {"ip#0": Goal.NONE, "fs#a": Goal.NONE, "app#0": Goal.UP, "fs#s": Goal.NONE}
+    not_local = replace(asked, wish=wish("start", rids=("app#0",)))
+    assert goal_of(STACK[2], decide(svc(), not_local, HERE), not_local) is Goal.NONE
 
 
 def test_what_is_asked_survives_the_store():
