@@ -27,14 +27,17 @@ class Streams:
     ) -> web.StreamResponse:
         """All that is selected, then "ready", then what changes."""
         changes = self._agent.subscribe()
+        response = _fresh()
         try:
-            response = await _begin(request)
+            await response.prepare(request)
             for service in select(self._agent.services(), selectors):
                 await _send(response, "service", service)
             await _send(response, "ready", {})
             async for kind, object in self._live(response, changes, heartbeat):
                 if _concerns(kind, object, selectors):
                     await _send(response, kind, object)
+        except ConnectionResetError:
+            pass  # the reader has left
         finally:
             await _leave(changes)
         return response
@@ -44,8 +47,9 @@ class Streams:
     ) -> web.StreamResponse:
         """Those that were, then those that come; none twice, none left out."""
         changes = self._agent.subscribe()
+        response = _fresh()
         try:
-            response = await _begin(request)
+            await response.prepare(request)
             sent = after
             for event in await self._agent.events(seconds, service, limit, after):
                 await _send(response, "event", event, event["number"])
@@ -53,6 +57,8 @@ class Streams:
             async for kind, object in self._live(response, changes, heartbeat):
                 if kind == "event" and object["number"] > sent and service in ("", object["service"]):
                     await _send(response, "event", object, object["number"])
+        except ConnectionResetError:
+            pass  # the reader has left
         finally:
             await _leave(changes)
         return response
@@ -94,11 +100,8 @@ async def _leave(changes: AsyncIterator[tuple[str, Object]]) -> None:
             await close()
 
 
-async def _begin(request: web.Request) -> web.StreamResponse:
-    headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
-    response = web.StreamResponse(headers=headers)
-    await response.prepare(request)
-    return response
+def _fresh() -> web.StreamResponse:
+    return web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
 
 
 async def _send(response: web.StreamResponse, kind: str, object: Object, number: int | None = None) -> None:

@@ -100,7 +100,7 @@ def _preview(args: Any, candidate: Candidate, directory: Path, rivals: list[Path
     lines = [f"{candidate.key}: {directory / candidate.relative}"]
     lines += [f"replaces {rival.name}" for rival in rivals]
     changes = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), "in place", candidate.path, "", "", 2
+        before.splitlines(), after.splitlines(), "in place", candidate.path, n=2, lineterm=""
     )
     lines += list(changes) or ["the file is there already"]
     try:

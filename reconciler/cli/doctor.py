@@ -69,7 +69,8 @@ def findings(args: Any) -> Iterator[Finding]:
         stalled = judge.condition(service, "Stalled")
         if stalled.get("status") == "True":
             name = tree.full_name(service)
-            yield "error", f"{name} is stalled: {stalled['message']}", f"standfast why {name}"
+            why = " ".join(stalled["message"].split())
+            yield "error", f"{name} is stalled: {why}", f"standfast why {name}"
 
 
 def _agent(node: dict[str, Any]) -> Iterator[Finding]:

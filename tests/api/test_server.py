@@ -211,14 +211,19 @@ async def test_silence_is_broken_by_heartbeats(http: aiohttp.ClientSession) -> N
         assert await response.content.readline() == b": heartbeat\n"
 
 
-async def test_a_reader_that_leaves_is_forgotten(http: aiohttp.ClientSession, agent: FakeAgent) -> None:
-    async with http.get("/v1/watch") as response:
+@pytest.mark.parametrize("path", ["/v1/watch", "/v1/events"])
+async def test_a_reader_that_leaves_is_forgotten_without_a_word(
+    http: aiohttp.ClientSession, agent: FakeAgent, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    agent.happen("before")
+    async with http.get(path, headers={"Accept": "text/event-stream"}) as response:
         await Reader(response).next()
         assert len(agent.fanout) == 1
     async with asyncio.timeout(5):
         while len(agent.fanout):
             agent.happen("written to nobody")
             await asyncio.sleep(0.01)
+    assert caplog.messages == []
 
 
 async def test_closing_ends_the_streams_at_once(

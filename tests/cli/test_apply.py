@@ -49,7 +49,14 @@ def test_apply_puts_the_file_in_place(
     assert target.read_text() == GOOD % "new"
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
     assert list(place.iterdir()) == [target], "and leaves nothing else behind"
-    assert "+kind: Service" in standfast.out
+    assert standfast.out.splitlines()[:6] == [
+        f"root/new: {target}",
+        "--- in place",
+        f"+++ {path}",
+        "@@ -0,0 +1,6 @@",
+        "+apiVersion: standfast/v1",
+        "+kind: Service",
+    ]
     assert "mount -t ext4" in standfast.out, "the plan is shown"
 
 
