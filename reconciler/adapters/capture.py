@@ -14,15 +14,17 @@ class Capture:
     """A file without a name as stdout and stderr: never a pipe.
 
     A pipe would kill a program that a start script left behind as soon as the daemon is gone, and
-    would never come to its end as long as that program lives. Blocking, for a moment, on the local
-    disk only.
+    would never come to its end as long as that program lives. In `directory` where it may be kept;
+    without one, in memory.
     """
 
-    def __init__(self, directory: Path) -> None:
-        try:
-            self._given = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_APPEND, 0o640)
-        except OSError:
+    def __init__(self, directory: Path | None) -> None:
+        self._given = -1
+        if directory:
             # A disk that is full or read-only must not keep anything from being stopped.
+            with contextlib.suppress(OSError):
+                self._given = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_APPEND, 0o640)
+        if self._given < 0:
             self._given = os.memfd_create("standfast-output", os.MFD_CLOEXEC)
             fcntl.fcntl(self._given, fcntl.F_SETFL, os.O_APPEND)
         # The lock belongs to the description that the command inherits: see `still_open`.

@@ -31,14 +31,19 @@ class Groups:
             with contextlib.suppress(OSError):
                 (root / "operations").mkdir(parents=True, exist_ok=True)
                 if os.access(root / "cgroup.procs", os.W_OK):
-                    for old in (root / "operations").glob("*/"):
+                    for old in root.glob("*/*/"):
                         remove(old)
                     return cls(root)
         return cls(None)
 
     def of(self, owner: Owner) -> Path | None:
-        """Where the owner's program and what its scripts left behind live; not made yet."""
+        """Where the owner's program and all it starts live; not made yet."""
         return self.root / owner.service.replace("/", ".") / owner.rid if self.root else None
+
+    def left(self, owner: Owner) -> Path | None:
+        """Where that lives which the owner's commands left running when they ended; not made yet."""
+        own = self.of(owner)
+        return own.with_name(f"{own.name}.left") if own else None
 
     def operation(self) -> Path | None:
         """A new group for one operation in flight; None where there are none."""
@@ -65,18 +70,25 @@ def make(group: Path) -> bool:
     return True
 
 
-def members(group: Path | None) -> list[Process]:
-    """All live processes in it and below; () when there is no such group."""
+def pids(group: Path | None) -> list[int]:
+    """All processes in it and below, zombies not among them; () when there is no such group."""
     if group is None:
         return []
-    found = []
-    for directory, _, _ in os.walk(group):
-        try:
-            pids = (Path(directory) / "cgroup.procs").read_text(encoding="ascii").split()
-        except OSError:
-            continue
-        found += [process for pid in pids if (process := proc.read(int(pid))) and process.alive]
+    found: list[int] = []
+    try:
+        # A directory has a link from each of its own: most groups have none, and need no walk.
+        plain = os.stat(group).st_nlink <= 2
+        for directory in (group,) if plain else (d for d, _, _ in os.walk(group)):
+            with open(f"{directory}/cgroup.procs", encoding="ascii") as file:
+                found += map(int, file.read().split())
+    except OSError:  # it goes away meanwhile: then it is empty
+        return found
     return found
+
+
+def members(group: Path | None) -> list[Process]:
+    """The same, alive and by name."""
+    return [process for pid in pids(group) if (process := proc.read(pid)) and process.alive]
 
 
 def move(source: Path, to: Path) -> None:

@@ -24,6 +24,8 @@ from reconciler.settings import Settings
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL when a command is ended."""
+TRIM_EVERY = 0.1
+"""Seconds. A command that prints without end fills memory or disk for that long only."""
 _DEFAULT_SIGNALS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
@@ -67,7 +69,8 @@ class Runner:
             words = (
                 launcher.plain(command) if command.simple else launcher.scripted(command, who, None, group)
             )
-            with contextlib.closing(Capture(self.logs.directory)) as capture:
+            keeps = lasting and not command.simple
+            with contextlib.closing(Capture(self.logs.directory if keeps else None)) as capture:
                 child = start(words, capture.fd, talks=not command.simple)
                 capture.handed_over()
                 note = self.orphans.note(owner, child.pid, limit, group) if lasting else None
@@ -76,7 +79,7 @@ class Runner:
                 finally:
                     if note:
                         note.unlink(missing_ok=True)
-                    if lasting and not command.simple and capture.still_open():
+                    if keeps and capture.still_open():
                         self.logs.adopt(owner, capture.keep_as)
         finally:
             self._leave(group, owner)
@@ -99,11 +102,13 @@ class Runner:
             self.orphans.settled(owner, orphan)
 
     def _leave(self, group: Path | None, owner: Owner) -> None:
-        """What a command left behind in its control group belongs to its owner from now on."""
-        own = self.groups.of(owner)
-        if group and own:
+        """What a command left running on purpose is no operation in flight any more."""
+        left = self.groups.left(owner)
+        if group and left:
             if cgroups.members(group):
-                cgroups.move(group, own)
+                cgroups.move(group, left)
+            else:
+                cgroups.remove(left)  # this may have been the command that stopped it
             cgroups.remove(group)
 
     async def account(self, command: Command) -> Account | None:
@@ -232,7 +237,7 @@ async def _until_gone(pidfd: int, capture: Capture, limit: float) -> bool:
     loop = asyncio.get_running_loop()
     until = loop.time() + limit
     while (left := until - loop.time()) > 0:
-        if await readable(pidfd, min(left, 1.0)):
+        if await readable(pidfd, min(left, TRIM_EVERY)):
             return True
         capture.trim()
     return False

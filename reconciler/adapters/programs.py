@@ -24,6 +24,8 @@ from reconciler.model import Outcome, Owner
 from reconciler.operations import Spawn, Terminate
 from reconciler.settings import Settings
 
+_AT_ONCE = 100  # programs looked at before the loop gets its turn
+
 
 @dataclass
 class _Known:
@@ -75,7 +77,10 @@ class Programs(Base):
         everyone: Sequence[Process] = ()
         if any(self._needs_scan(owner) for owner in owners):
             everyone = await self._everyone()
-        self.desk.report({s: self.seen(s.owner, everyone) for s in subjects if s.owner})
+        for at in range(0, len(subjects), _AT_ONCE):
+            portion = subjects[at : at + _AT_ONCE]
+            self.desk.report({s: self.seen(s.owner, everyone) for s in portion if s.owner})
+            await asyncio.sleep(0)
 
     def same(self, old: Any, new: Any) -> bool:
         """The number of a running program's children is nobody's concern."""
@@ -97,13 +102,17 @@ class Programs(Base):
             return None
         if known.running and _has_ended(known.pidfd):
             self._ended(owner, known)
+        if known.group:
+            others = len(cgroups.pids(known.group)) - known.running
+        else:
+            others = sum(not known.is_leader(p) for p in self._members(owner, known, everyone))
         return ProgramSeen(
             pid=known.pid,
             start_time=known.start_time,
             running=known.running,
             adopted=not known.child,
             code=known.code,
-            leftovers=sum(not known.is_leader(p) for p in self._members(owner, known, everyone)),
+            leftovers=max(0, others),
         )
 
     async def find(self) -> None:

@@ -92,7 +92,7 @@ async def test_endless_output_is_trimmed_while_it_runs(world, monkeypatch):
     monkeypatch.setattr(
         capture.Capture, "trim", lambda self: (trim(self), sizes.append(os.fstat(self._mine).st_size))
     )
-    outcome = await world.do(sh("echo first; seq 1 50000; sleep 1.1; echo last"))
+    outcome = await world.do(sh("echo first; seq 1 50000; sleep 0.3; echo last"))
     assert sizes[0] == 0
     assert outcome.output.startswith("first\n1\n")
     assert outcome.output.endswith("last\n")
@@ -222,8 +222,14 @@ async def test_a_daemon_left_behind_with_our_output_delays_nothing_and_lives_on(
     assert proc.read(pid).alive
     groups = world.programs.runner.groups
     if groups.root:
-        assert f"/{WEB.rid}" in Path(f"/proc/{pid}/cgroup").read_text()
+        assert f"/{WEB.rid}.left" in Path(f"/proc/{pid}/cgroup").read_text()
         assert not list((groups.root / "operations").glob("*/"))
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(5):
+        while marked(world):  # noqa: ASYNC110  # it is not our child
+            await asyncio.sleep(0.01)
+    await world.works(sh("true"))
+    assert groups.root is None or not groups.left(WEB).exists()
 
 
 async def test_a_second_daemon_left_behind_keeps_the_log_of_the_first(world):

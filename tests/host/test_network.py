@@ -241,7 +241,7 @@ async def test_announcement_corrects_a_neighbours_table(world, peer):
 
 @pytest.mark.parametrize("address", ["192.0.2.10/24", "2001:db8::10/64"])
 async def test_announcement_is_repeated_only_while_the_address_is_ours(world, peer, address, monkeypatch):
-    monkeypatch.setattr(arp, "AGAIN_AFTER", 0.3)
+    monkeypatch.setattr(arp, "AGAIN_AFTER", 0.2)
     with peer.inside():
         wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(0x0003))
         wire.bind((peer.its_dev, 0x0003))
@@ -265,9 +265,9 @@ async def test_announcement_is_repeated_only_while_the_address_is_ours(world, pe
     with wire:
         await world.works(AddAddress(address, "eth0"))
         await world.works(Announce(address, "eth0"))
-        first = await heard(0.15)
+        first = await heard(0.1)
         assert first >= 1
-        assert await heard(0.3) == first
+        assert await heard(0.2) == first
         await world.works(Announce(address, "eth0"))
         await world.works(DeleteAddress(address, "eth0"))
-        assert await heard(0.5) == first
+        assert await heard(0.35) == first

@@ -445,6 +445,17 @@ async def test_program_that_forks_away_is_down_with_leftovers(world, tmp_path, t
     await world.works(SLEEP)
 
 
+async def test_what_a_trigger_left_running_is_not_the_programs(world):
+    """Else it would stand in the way of every start."""
+    await world.works(sh("exit 1"))
+    await world.until(lambda seen: not seen.running)
+    await world.works(Exec(("sleep 600 & echo $!",), shell=True))
+    assert (await world.seen()).leftovers == 0
+    await world.works(SLEEP)
+    await world.works(terminate(await world.seen()))
+    assert [process.name for process in marked(world)] == ["sleep"]
+
+
 async def test_terminating_an_earlier_start_leaves_the_later_one(world):
     await world.works(SLEEP)
     first = await world.seen()

@@ -345,6 +345,15 @@ async def test_loop_device_whose_file_was_deleted(world, image):
     assert not os.path.exists(f"/sys/class/block/{os.path.basename(device)}/loop/backing_file")
 
 
+async def test_loop_device_whose_file_was_replaced_by_another(world, image, tmp_path):
+    device = (await world.works(AttachLoop(str(image)))).values["device"]
+    restored = tmp_path / "restored"
+    restored.write_bytes(bytes(1 << 20))
+    restored.rename(image)
+    await world.works(DetachLoop(device, str(image)))
+    assert not os.path.exists(f"/sys/class/block/{os.path.basename(device)}/loop/backing_file")
+
+
 async def test_loop_device_of_a_missing_file(world, tmp_path):
     outcome = await world.do(AttachLoop(str(tmp_path / "nosuch")))
     assert "No such file" in outcome.error
