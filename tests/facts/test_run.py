@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from reconciler.adapters.facts import run
 from reconciler.adapters.facts.run import NotInstalled, Prober, Ran
 from reconciler.errors import MayHeal
 
@@ -34,6 +35,7 @@ async def test_over_time_it_is_ended():
 
 async def test_one_that_cannot_be_ended_is_not_started_again(monkeypatch, tmp_path):
     """As in an uninterruptible wait: here, a kill that does nothing."""
+    monkeypatch.setattr(run, "_SECONDS_TO_DIE", 0.1)
     prober, pids = Prober(), []
     argv = ("sh", "-c", f"echo $$ >> {tmp_path}/pids; exec sleep 30")
     with monkeypatch.context() as patched:

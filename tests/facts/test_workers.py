@@ -71,7 +71,7 @@ async def test_a_hung_one_delays_no_other_and_fails_at_its_limit(made):
 
 async def test_while_it_hangs_it_is_not_asked_again_and_once_it_returns_it_is(made):
     late, kernel = asyncio.Event(), made("h")
-    workers = Workers(4, lambda item: late.set())
+    workers = Workers(4, lambda items: late.set())
     await run(workers, ["h"], kernel)
     for _ in range(5):
         answers, at = await run(workers, ["h", "a"], kernel)
@@ -94,12 +94,16 @@ async def test_more_hanging_than_there_are_threads_still_ends_in_time(made):
 
 async def test_what_shares_a_domain_with_a_hung_one_costs_no_thread(made):
     kernel = made("/nfs/a")
-    workers = Workers(4, print, domain=lambda path: path[:4])
+    again: asyncio.Queue[set[str]] = asyncio.Queue()
+    workers = Workers(4, again.put_nowait, domain=lambda path: path[:4])
     await run(workers, ["/nfs/a"], kernel)
     answers, _ = await run(workers, ["/nfs/b", "/tmp/c"], kernel)
     assert answers["/tmp/c"] == "seen /tmp/c"
     assert isinstance(answers["/nfs/b"], Failed)
     assert "/nfs/b" not in kernel.asked
+    kernel.release.set()
+    async with asyncio.timeout(2):
+        assert await again.get() == {"/nfs/a", "/nfs/b"}
 
 
 async def test_threads_that_are_idle_go(made, monkeypatch):

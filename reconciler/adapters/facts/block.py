@@ -5,7 +5,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from reconciler.adapters.facts.run import NotInstalled, Prober
 from reconciler.adapters.facts.source import Base, Desk, Subject
@@ -25,7 +24,7 @@ class BlockSource(Base):
     def __init__(self, every: float, uevents: Uevents, prober: Prober) -> None:
         super().__init__(every)
         self._uevents, self._prober = uevents, prober
-        self._workers = Workers(16, self._late)
+        self._workers = Workers(16, self.ask_again)
         self._finders = asyncio.Semaphore(4)
 
     async def start(self, desk: Desk) -> None:
@@ -56,9 +55,6 @@ class BlockSource(Base):
 
     def _heard(self, name: str) -> None:
         self.desk.changed()
-
-    def _late(self, subject: Any) -> None:
-        self.desk.changed([subject])
 
 
 def device(path: str) -> Block | None:

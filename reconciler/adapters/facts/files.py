@@ -9,7 +9,6 @@ from functools import lru_cache
 from grp import getgrgid
 from posixpath import split
 from pwd import getpwuid
-from typing import Any
 
 from reconciler.adapters.facts.mounts import MountSource
 from reconciler.adapters.facts.source import Base, Desk, Subject
@@ -38,7 +37,9 @@ class FileSource(Base):
         self._watches = Watches(self._changed) if events else None
         self._places: dict[Subject, tuple[str, str]] = {}  # subject → directory, name
         self._subjects: dict[str, dict[str, set[Subject]]] = {}  # and back
-        self._workers = Workers(_MOST, self._late, domain=lambda subject: self._mount_of(subject.ask.path))
+        self._workers = Workers(
+            _MOST, self.ask_again, domain=lambda subject: self._mount_of(subject.ask.path)
+        )
 
     async def start(self, desk: Desk) -> None:
         await super().start(desk)
@@ -108,9 +109,6 @@ class FileSource(Base):
         while path and path not in targets:
             path = split(path)[0]
         return path
-
-    def _late(self, subject: Any) -> None:
-        self.desk.changed([subject])
 
 
 def seen(path: str) -> FileSeen | None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from reconciler.adapters.facts.source import Base, Subject
 from reconciler.adapters.facts.workers import Workers
@@ -29,15 +28,12 @@ class HealthSource(Base):
     def __init__(self, every: float, look: Callable[[MountHealth], str] = health) -> None:
         super().__init__(every)
         self._look = look
-        self._workers = Workers(_MOST, self._late, domain=lambda subject: subject.ask.target)
+        self._workers = Workers(_MOST, self.ask_again, domain=lambda subject: subject.ask.target)
 
     async def look(self, subjects: Sequence[Subject]) -> None:
         await self._workers.run(
             subjects, lambda s: self._look(_ask(s)), lambda s: _ask(s).timeout, self.desk.report
         )
-
-    def _late(self, subject: Any) -> None:
-        self.desk.changed([subject])
 
 
 def _ask(subject: Subject) -> MountHealth:

@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from reconciler.adapters.facts.source import Base, Desk, Subject
 from reconciler.adapters.facts.uevents import Uevents
@@ -21,7 +20,7 @@ class LoopSource(Base):
     def __init__(self, every: float, uevents: Uevents, sysfs: str = SYSFS) -> None:
         super().__init__(every)
         self._uevents, self._sysfs = uevents, sysfs
-        self._workers = Workers(2, self._late)
+        self._workers = Workers(2, self.ask_again)
 
     async def start(self, desk: Desk) -> None:
         await super().start(desk)
@@ -37,9 +36,6 @@ class LoopSource(Base):
     def _heard(self, name: str) -> None:
         if not name or name.startswith("loop"):
             self.desk.changed()
-
-    def _late(self, subject: Any) -> None:
-        self.desk.changed([subject])
 
 
 def read(sysfs: str) -> tuple[Loop, ...]:

@@ -28,7 +28,7 @@ class NameSource(Base):
     def __init__(self, every: float, resolver: Callable[[str], tuple[str, ...]] = resolve) -> None:
         super().__init__(every)
         self._resolve = resolver
-        self._workers = Workers(32, self._late)
+        self._workers = Workers(32, self.ask_again)
         self._last: dict[Subject, tuple[str, ...]] = {}
 
     async def look(self, subjects: Sequence[Subject]) -> None:
@@ -53,9 +53,6 @@ class NameSource(Base):
                 answer = self._last[subject] = last if set(last) == set(answer) else answer
             steady[subject] = answer
         self.desk.report(steady)
-
-    def _late(self, subject: Any) -> None:
-        self.desk.changed([subject])
 
 
 def _name(subject: Subject) -> str:

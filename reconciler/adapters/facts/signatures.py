@@ -27,7 +27,7 @@ class SignatureSource(Base):
     def __init__(self, every: float, uevents: Uevents, prober: Prober) -> None:
         super().__init__(every)
         self._uevents, self._prober = uevents, prober
-        self._workers = Workers(16, self._late)
+        self._workers = Workers(16, self.ask_again)
         self._at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def start(self, desk: Desk) -> None:
@@ -74,9 +74,6 @@ class SignatureSource(Base):
 
     def _heard(self, name: str) -> None:
         self.desk.changed()
-
-    def _late(self, subject: Any) -> None:
-        self.desk.changed([subject])
 
 
 def open_anew(path: str) -> bool:

@@ -108,6 +108,10 @@ class Base:
     def same(self, old: Any, new: Any) -> bool:
         return bool(old == new)
 
+    def ask_again(self, subjects: Iterable[Subject]) -> None:
+        """What was in the way of these answers is gone (see Workers)."""
+        self.desk.changed(subjects)
+
     async def close(self) -> None:
         """Nothing is open."""
 

@@ -8,7 +8,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -38,7 +38,8 @@ class _Batch:
 
 
 class Workers:
-    """At most `most` threads. `late` is called in the loop when an overdue question has returned.
+    """At most `most` threads. `again` is called in the loop with questions that may be asked again,
+    because the overdue one that was in their way has returned.
 
     domain  what a question shares its fate with (a mount): while one of that domain is overdue,
             others of it fail at once and cost no thread.
@@ -47,11 +48,12 @@ class Workers:
     def __init__(
         self,
         most: int,
-        late: Callable[[Any], None],
+        again: Callable[[Collection[Any]], None],
         domain: Callable[[Any], Hashable] = lambda item: item,
     ) -> None:
-        self._most, self._late, self._domain = most, late, domain
+        self._most, self._again, self._domain = most, again, domain
         self._overdue: dict[Any, Hashable] = {}
+        self._refused: dict[Hashable, set[Any]] = {}
         self._jobs: SimpleQueue[tuple[_Batch, asyncio.AbstractEventLoop] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
@@ -75,6 +77,7 @@ class Workers:
         for item in items:
             if hanging and self._domain(item) in hanging:
                 refused[item] = _no_answer(item, limit(item))
+                self._refused.setdefault(self._domain(item), set()).add(item)
             else:
                 batch.todo.append(item)
         if refused:
@@ -139,8 +142,11 @@ class Workers:
             self._jobs.put((batch, loop))
 
     def _returned(self, item: Any) -> None:
-        if self._overdue.pop(item, None) is not None:
-            self._late(item)
+        domain = self._overdue.pop(item)
+        questions = {item}
+        if domain not in self._overdue.values():
+            questions |= self._refused.pop(domain, set())
+        self._again(questions)
 
     # --- in a thread -----------------------------------------------------------------------
 
