@@ -44,9 +44,10 @@ def order(resources: Sequence[Resource]) -> Order:
         rid: explicit[rid] | {o for o in solid if rank[o] < rank[rid] and rid not in below[o]}
         for rid in by_rid
     }
-    for group in SERIAL:
-        _chain([r for r in resources if r.group == group], below, solid, needs)
+    # One line for all, then edges along it: whatever refers to whatever, they cannot make a circle.
     rids = tuple(_sorted(by_rid, needs))
+    for group in SERIAL:
+        _chain([by_rid[rid] for rid in rids if by_rid[rid].group == group], solid, needs)
     needed_by: dict[str, set[str]] = {rid: set() for rid in by_rid}
     for rid, others in needs.items():
         for other in others:
@@ -91,27 +92,18 @@ def _closure(edges: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
     return reached
 
 
-def _chain(
-    members: Sequence[Resource],
-    below: Mapping[str, set[str]],
-    solid: set[str],
-    needs: dict[str, set[str]],
-) -> None:
-    """One after another in natural order, but as the document's own edges have it first."""
-    left = sorted(members, key=lambda r: (r.common.subset, natural(r.rid)))
-    done: list[Resource] = []
-    while left:
-        ready = next((r for r in left if not any(o.rid in below[r.rid] for o in left)), left[0])
-        left.remove(ready)
-        for earlier in done:
-            together = ready.common.parallel and ready.common.subset == earlier.common.subset
-            if earlier.rid in solid and not together and ready.rid not in below[earlier.rid]:
-                needs[ready.rid].add(earlier.rid)
-        done.append(ready)
+def _chain(members: Sequence[Resource], solid: set[str], needs: dict[str, set[str]]) -> None:
+    """One after another as they stand in line, but for those of one parallel subset."""
+    for position, member in enumerate(members):
+        for earlier in members[:position]:
+            together = member.common.parallel and member.common.subset == earlier.common.subset
+            if earlier.rid in solid and not together:
+                needs[member.rid].add(earlier.rid)
 
 
-def _sorted(rids: Iterable[str], needs: Mapping[str, set[str]]) -> list[str]:
-    left = sorted(rids, key=lambda rid: (_rank(rid), natural(rid)))
+def _sorted(by_rid: Mapping[str, Resource], needs: Mapping[str, set[str]]) -> list[str]:
+    """Each after what it needs; beyond that by group, subset and natural order."""
+    left = sorted(by_rid, key=lambda rid: (_rank(rid), by_rid[rid].common.subset, natural(rid)))
     done: list[str] = []
     placed: set[str] = set()
     while left:

@@ -1,7 +1,7 @@
 """Who waits for whom."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.decide.order import natural, order
@@ -92,6 +92,7 @@ RIDS = st.lists(
 )
 
 
+@settings(max_examples=300)
 @given(RIDS, st.data())
 def test_never_a_cycle(rids, data):
     """Whatever acyclic references a document has, the edges stay acyclic and each comes after its needs."""
