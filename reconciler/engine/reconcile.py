@@ -59,7 +59,8 @@ class Reconciler:
         self._after(record, asked, decision, made, who)
         record.passes += 1
         self.passed(key)
-        return self._again_in(record, asked, now)
+        # What takes the place of what made way is for the next pass; no event need come before that.
+        return 0.0 if who.made_way(made) else self._again_in(record, asked, now)
 
     def ended(self, ended: Ended) -> None:
         """A job ended; its key is queued by the caller."""

@@ -36,6 +36,11 @@ class Roster:
     replaced: Mapping[str, str]
     wanted: Mapping[str, Resource]
 
+    def made_way(self, made: Mapping[str, Situation]) -> bool:
+        """Something that is to be replaced was seen down in this pass: nothing applied stands for it now."""
+        gone = (made[rid] for rid in self.replaced)
+        return any(s.goal is Goal.DOWN and settled(Goal.DOWN, s.seen) and not s.running for s in gone)
+
 
 def roster(record: Record, desk: Desk) -> Roster:
     """Which resource stands for each rid: as applied while that must go, else as wanted."""
