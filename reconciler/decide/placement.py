@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.decide.asked import Asked, Frozen, Wish
+from reconciler.decide.order import natural
 from reconciler.model import GROUPS, Goal, Resource, Service, ServiceGoal
 
 
@@ -160,11 +161,21 @@ def _partial(resource: Resource, wish: Wish) -> Goal | None:
                 return Goal.DOWN if wish.phase == "down" else Goal.UP
             case _:
                 return Goal.DOWN
-    if wish.upto and _position(resource.rid) > _position(wish.upto):
-        return Goal.NONE
-    if wish.downto and _position(resource.rid) < _position(wish.downto):
+    if (wish.upto and beyond(resource, wish.upto)) or (wish.downto and short_of(resource, wish.downto)):
         return Goal.NONE
     return None
+
+
+def beyond(resource: Resource, upto: str) -> bool:
+    """It starts after this group (`disk`) or resource (`disk#1`)."""
+    mine, last = _position(resource.rid), _position(upto)
+    return mine > last or (mine == last and "#" in upto and natural(resource.rid) > natural(upto))
+
+
+def short_of(resource: Resource, downto: str) -> bool:
+    """It stops after this group or resource."""
+    mine, last = _position(resource.rid), _position(downto)
+    return mine < last or (mine == last and "#" in downto and natural(resource.rid) < natural(downto))
 
 
 def named(resource: Resource, words: tuple[str, ...]) -> bool:

@@ -58,7 +58,8 @@ class Reconciler:
         self._act(record, made)
         self._after(record, asked, decision, made, who)
         record.passes += 1
-        self.passed(key)
+        if key in self.records:  # not gone with this pass
+            self.passed(key)
         # What takes the place of what made way is for the next pass; no event need come before that.
         return 0.0 if who.made_way(made) else self._again_in(record, asked, now)
 

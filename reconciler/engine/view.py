@@ -219,7 +219,7 @@ def _trouble(record: Record, store: str, decision: Decision | None) -> Trouble |
         two = record.faults[0].what.startswith("two files")
         reason = Stalled.CONFLICTING_DOCUMENTS if two else Stalled.INVALID_DOCUMENT
         more = f" (and {len(record.faults) - 1} more)" if len(record.faults) > 1 else ""
-        return Trouble(reason, f"{record.faults[0]}{more}")
+        return Trouble(reason, " ".join(f"{record.faults[0]}{more}".split()))
     if store:
         return Trouble(Stalled.STORE_UNREACHABLE, store)
     return None

@@ -8,10 +8,11 @@ from typing import Any
 from reconciler.contracts import Clock, Event, Recorder
 from reconciler.decide.asked import DEADLINE, NOBODY, Frozen, Wish
 from reconciler.decide.backoff import Budget
-from reconciler.decide.placement import named, refusal
+from reconciler.decide.placement import beyond, named, refusal, short_of
 from reconciler.engine.desk import Desk
 from reconciler.engine.record import Attempt, Record
 from reconciler.errors import NeedsPerson
+from reconciler.model import Goal, settled
 
 ONE_OFF = ("restart", "provision", "unprovision", "purge")
 
@@ -97,11 +98,18 @@ class Wishes:
         _fresh(record)
         until = wish.until or wish.at + DEADLINE
         asked = self._desk.asked(key)
-        mine = {r.rid for r in record.service.resources if named(r, wish.rids)} if wish.rids else set()
-        if wish.verb == "stop":
-            asked = replace(asked, stopped=asked.stopped | mine)
-        elif wish.verb in ("start", "restart", "provision"):
-            asked = replace(asked, stopped=asked.stopped - mine)
+        everything = record.service.resources
+        mine = {r.rid for r in everything if named(r, wish.rids)} if wish.rids else set()
+        match wish.verb:
+            case "stop":
+                mine |= {r.rid for r in everything if wish.downto and not short_of(r, wish.downto)}
+                asked = replace(asked, stopped=asked.stopped | mine)
+            case "start" if wish.upto:
+                # What lies beyond and is down stays so, on purpose; the rest is up from now on.
+                left = {r.rid for r in everything if beyond(r, wish.upto) and not _is_up(record, r.rid)}
+                asked = replace(asked, stopped=frozenset(left), standing=replace(wish, upto=""))
+            case "start" | "restart" | "provision":
+                asked = replace(asked, stopped=asked.stopped - mine)
         phase = "down" if wish.verb == "restart" else ""
         self._desk.put_asked(key, replace(asked, wish=replace(wish, until=until, phase=phase)))
 
@@ -110,6 +118,10 @@ class Wishes:
         _fresh(record)
         record.attempt = Attempt()
         self._desk.put_asked(key, replace(NOBODY, frozen=self._desk.asked(key).frozen))
+
+
+def _is_up(record: Record, rid: str) -> bool:
+    return rid in record.seen and settled(Goal.UP, record.seen[rid])
 
 
 def _fresh(record: Record) -> None:
