@@ -37,7 +37,7 @@ class Roster:
     wanted: Mapping[str, Resource]
 
     def made_way(self, made: Mapping[str, Situation]) -> bool:
-        """Something that is to be replaced was seen down in this pass: nothing applied stands for it now."""
+        """Something that is to be replaced was seen down: the wanted one stands for it from now on."""
         gone = (made[rid] for rid in self.replaced)
         return any(s.goal is Goal.DOWN and settled(Goal.DOWN, s.seen) and not s.running for s in gone)
 
