@@ -41,7 +41,7 @@ class Probed(NamedTuple):
 async def probe(address: str, dev: str, probes: int, within: float) -> Probed:
     """Ask `probes` times in `within` seconds. Raises OSError (no such device, device down)."""
     ip = ip_address(address.partition("/")[0])
-    if netlink.is_local(address):
+    if await asyncio.to_thread(netlink.is_local, address):
         return Probed(note=f"{ip} is ours already")
     with _listen(dev, ip) as wire:
         if silent := _why_silent(wire, dev):
@@ -67,7 +67,8 @@ def announce(address: str, dev: str) -> None:
     """Tell everybody on the wire, now and a second later if it is still ours. Raises OSError."""
     ip = ip_address(address.partition("/")[0])
     if _tell(ip, dev):
-        asyncio.get_running_loop().call_later(AGAIN_AFTER, _tell_again, ip, dev)
+        loop = asyncio.get_running_loop()
+        loop.call_later(AGAIN_AFTER, loop.run_in_executor, None, _tell_again, ip, dev)
 
 
 def _tell(ip: IP, dev: str) -> bool:

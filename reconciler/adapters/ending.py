@@ -14,6 +14,7 @@ KILL_WITHIN = 5.0
 """Seconds after SIGKILL until what is still there counts as a survivor."""
 
 Find = Callable[[], Awaitable[Sequence[Process]]]
+KillAll = Callable[[Sequence[Process]], None]
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class Ending:
 
 
 async def end(
-    find: Find, first: int = signal.SIGTERM, grace: float = 2.0, kill_all: Callable[[], None] | None = None
+    find: Find, first: int = signal.SIGTERM, grace: float = 2.0, kill_all: KillAll | None = None
 ) -> Ending:
     """Signal all that `find` names, for `grace` seconds; then SIGKILL, until it names nobody.
 
-    `kill_all` kills them in one stroke, where there is a way.
+    `kill_all` kills what was found in one stroke: who forks faster than we look is hit as well.
     """
     loop = asyncio.get_running_loop()
     ever: dict[Process, None] = {}
@@ -39,10 +40,10 @@ async def end(
     later = loop.time() + grace
     for number, until in ((first, later), (signal.SIGKILL, later + KILL_WITHIN)):
         killed = number == signal.SIGKILL and bool(now)
-        if killed and kill_all:
-            kill_all()
         while now and loop.time() < until:
             ever |= dict.fromkeys(now)
+            if number == signal.SIGKILL and kill_all:
+                kill_all(now)
             fresh = [p for p in now if number == signal.SIGKILL or (p.pid, p.start_time) not in told]
             told |= {(p.pid, p.start_time) for p in fresh}
             async with held(now) as pidfds:
@@ -102,6 +103,20 @@ async def _all_gone(pidfds: Iterable[int | None], limit: float) -> None:
     for pidfd in pidfds:
         if pidfd is not None:
             await readable(pidfd, max(0.0, until - loop.time()))
+
+
+def kill_group_of(leader: int) -> KillAll:
+    """SIGKILL to the process group of that number, if any that was found belongs to it.
+
+    While it has a member, its number cannot mean another group.
+    """
+
+    def kill_all(found: Sequence[Process]) -> None:
+        if any(process.group == leader for process in found):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(leader, signal.SIGKILL)
+
+    return kill_all
 
 
 async def finish(work: Awaitable[None]) -> None:

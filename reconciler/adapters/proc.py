@@ -15,6 +15,7 @@ class Process(NamedTuple):
     name: str
     state: str  # one letter, as in proc(5)
     parent: int
+    group: int
     session: int
     threads: int
     kernel: bool
@@ -43,6 +44,7 @@ def read(pid: int) -> Process | None:
         name=head.partition("(")[2],
         state=field[0],
         parent=int(field[1]),
+        group=int(field[2]),
         session=int(field[3]),
         threads=int(field[17]),
         kernel=bool(int(field[6]) & _KERNEL_THREAD),

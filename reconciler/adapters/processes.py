@@ -12,7 +12,7 @@ from typing import NamedTuple
 from reconciler.adapters import cgroups, launcher, proc
 from reconciler.adapters.capture import Capture
 from reconciler.adapters.cgroups import Groups
-from reconciler.adapters.ending import Ending, end, finish, open_pidfd, readable
+from reconciler.adapters.ending import Ending, KillAll, end, finish, kill_group_of, open_pidfd, readable
 from reconciler.adapters.launcher import Account, Command, Words
 from reconciler.adapters.logs import Logs
 from reconciler.adapters.orphans import Orphans, remaining
@@ -150,7 +150,8 @@ class Runner:
                 return list({p.pid: p for p in (*cgroups.members(group), *own)}.values())
             return await self.outside.run(f"processes of {child.pid}", lambda: _family(child.pid), 10.0)
 
-        return await end(find, grace=GRACE)
+        kill_all: KillAll = (lambda _: cgroups.kill(group)) if group else kill_group_of(child.pid)
+        return await end(find, grace=GRACE, kill_all=kill_all)
 
 
 def start(words: Words, output: int, talks: bool) -> Child:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.adapters import cgroups, launcher, logs, proc, records
-from reconciler.adapters.ending import Ending, end, open_pidfd, readable
+from reconciler.adapters.ending import Ending, KillAll, end, kill_group_of, open_pidfd, readable
 from reconciler.adapters.facts.source import Base, Desk, Subject
 from reconciler.adapters.launcher import Command
 from reconciler.adapters.proc import Process
@@ -255,9 +255,15 @@ class Programs(Base):
         """Its record goes last: until then, a crash of ours leaves something to find it by."""
 
         async def find() -> Sequence[Process]:
-            return self._members(owner, known, () if known.group else await self._everyone())
+            if known.group:
+                return self._members(owner, known, ())
+            found = self._members(owner, known, await self._everyone())
+            # One that forks and ends while we look may have been missed.
+            return found or self._members(owner, known, await self._everyone())
 
-        ending = await end(find, number, grace, kill_all=partial(cgroups.kill, known.group))
+        group = known.group
+        kill_all: KillAll = (lambda _: cgroups.kill(group)) if group else kill_group_of(known.pid)
+        ending = await end(find, number, grace, kill_all)
         if not ending.survivors and self._table.get(owner, known) is known:
             if known.running and _has_ended(known.pidfd):
                 self._ended(owner, known)

@@ -353,6 +353,7 @@ async def test_daemon_killed_while_starting_leaves_one_program_or_none(world, de
     await asyncio.sleep(delay)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    await asyncio.sleep(0.1)  # no interpreter starts faster
     world.begin()
     seen = await world.seen()
     if seen is None:
@@ -488,6 +489,7 @@ async def test_survivor_of_sigkill_keeps_the_record_and_is_named(world, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
         patch.setattr("reconciler.adapters.cgroups.kill", lambda group: None)
+        patch.setattr(os, "killpg", lambda *_: None)
         outcome = await world.do(terminate(seen, grace=0.1))
     assert not outcome.ok
     assert f"not even SIGKILL ends {seen.pid} (sleep)" in outcome.error
