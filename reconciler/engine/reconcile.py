@@ -115,6 +115,9 @@ class Reconciler:
         return self._rolling_back(record, decision, made), who
 
     def _plan(self, record: Record, made: Mapping[str, Situation]) -> Plan:
+        attempt = record.attempt
+        if attempt.coming_up:
+            made = {rid: replace(s, unchecked=rid not in attempt.checked) for rid, s in made.items()}
         return plan(made, record.last_order, self._drivers, preflight=self._from_nothing(record, made))
 
     def _what_is_asked(self, key: str) -> Asked:

@@ -95,7 +95,6 @@ def situations(
             missing=one.missing,
             created=desk.memory(Owner(record.key, rid)).get("provisioned") == "yes",
             may_create=_may_create(one.resource, decision),
-            unchecked=record.attempt.coming_up and rid not in record.attempt.checked,
             destroy=decision.destroy and one.resource.common.unprovision,
         )
     _restart_what_stands_on(made, seen, who, order, record, desk)
