@@ -46,7 +46,8 @@ def document(name: str, resources: Resources, **spec: Any) -> str:
     """JSON is YAML."""
     whole = {**spec, "resources": resources}
     return json.dumps(
-        {"apiVersion": "standfast/v1", "kind": "Service", "metadata": {"name": name}, "spec": whole}, indent=1
+        {"apiVersion": "standfast/v1", "kind": "Service", "metadata": {"name": name}, "spec": whole},
+        indent=1,
     )
 
 
@@ -261,16 +262,20 @@ class Agent:
         """Stop it by word, and see it stopped."""
         await self.ask(service, "stop")
         await self.until(
-            lambda: self.condition(service, "Ready")["reason"] == "Stopped" and self.is_ready(service), within
+            lambda: self.condition(service, "Ready")["reason"] == "Stopped" and self.is_ready(service),
+            within,
         )
 
-    def report(self) -> str:
-        lines = [f"{e.at:.3f} {e.kind} {e.service} {e.rid} {e.text}" for e in self.events[-60:]]
-        lines = [line for line in lines if BYSTANDER not in line]
+    def report(self, everything: bool = False) -> str:
+        happened = [e for e in self.events if everything or not e.service.endswith(BYSTANDER)][-60:]
+        lines = [f"{e.at:.3f} {e.kind} {e.service} {e.rid} {e.text} ({e.seconds:.3f} s)" for e in happened]
         for made in self.running.agent.services():
             name, status = made["metadata"]["name"], made["status"]
-            if name != BYSTANDER:
-                lines += [f"{name}: {c['type']} {c['status']} {c['reason']}: {c['message']}" for c in status["conditions"]]
+            if everything or name != BYSTANDER:
+                lines += [
+                    f"{name}: {c['type']} {c['status']} {c['reason']}: {c['message']}"
+                    for c in status["conditions"]
+                ]
                 lines += [
                     f"  {rid} {r['state']} wanted {r['goal']} {r['waiting']} {[n['text'] for n in r['log']]}"
                     for rid, r in status["instances"]["n1"]["resources"].items()
@@ -311,7 +316,7 @@ class Bystander:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         slow = [(what, round(seconds, 2)) for what, seconds in self.waits if seconds > AT_ONCE]
-        assert not slow, f"another service waited: {slow}"
+        assert not slow, f"another service waited: {slow}\n{agent.report(everything=True)}"
 
     async def _live(self, agent: Agent) -> None:
         while True:
