@@ -41,9 +41,9 @@ class Probed(NamedTuple):
 async def probe(address: str, dev: str, probes: int, within: float) -> Probed:
     """Ask `probes` times in `within` seconds. Raises OSError (no such device, device down)."""
     ip = ip_address(address.partition("/")[0])
-    if await asyncio.to_thread(netlink.is_local, address):
-        return Probed(note=f"{ip} is ours already")
     with _listen(dev, ip) as wire:
+        if await asyncio.to_thread(netlink.is_local, address):
+            return Probed(note=f"{ip} is ours already")
         if silent := _why_silent(wire, dev):
             return Probed(note=f"not probed: {silent}")
         mac = wire.getsockname()[4]

@@ -16,7 +16,8 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 _NODAD = 0x02
-_SCOPE_HOST = 254
+_SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST, _SCOPE_NOWHERE = 0, 253, 254, 255
+_BY_HAND = 3  # the protocol of routes that no routing daemon made
 _LOCAL = 2  # type of a route that is delivered on this host
 _GONE = (errno.ESRCH, errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL)
 _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
@@ -35,6 +36,8 @@ def add_address(address: str, dev: str, label: str = "") -> None:
         try:
             kernel.addr("add", index=index, address=str(wanted.ip), prefixlen=prefix, **more)
         except NetlinkError as error:
+            if error.code == errno.EACCES and wanted.version == 6:
+                raise OSError(errno.EACCES, f"IPv6 is disabled on {dev}") from None
             if error.code != errno.EEXIST:
                 raise
             # For IPv4 the kernel means this very prefix, for IPv6 any.
@@ -68,8 +71,10 @@ def set_link_up(dev: str) -> None:
 def replace_route(to: str, via: str, dev: str, table: int, metric: int, src: str) -> None:
     """Raises OSError."""
     words = _route(to, via, dev, table, metric, src)
+    # As ip(8) does it: what needs no gateway is on the link itself.
+    scope = _SCOPE_UNIVERSE if via or ":" in to else _SCOPE_LINK
     with _kernel() as kernel:
-        kernel.route("replace", **words)
+        kernel.route("replace", proto=_BY_HAND, scope=scope, **words)
 
 
 def delete_route(to: str, via: str, dev: str, table: int, metric: int, src: str) -> None:
@@ -79,7 +84,7 @@ def delete_route(to: str, via: str, dev: str, table: int, metric: int, src: str)
     except OSError:
         return
     with _kernel(fine=_GONE) as kernel:
-        kernel.route("del", **words)
+        kernel.route("del", scope=_SCOPE_NOWHERE, **words)  # of whatever scope it is
 
 
 def is_local(address: str) -> bool:
