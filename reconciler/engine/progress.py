@@ -18,29 +18,52 @@ from reconciler.settings import Settings
 
 CONFLICT_WAIT = 30.0
 START_FAILED_FIRST = 10.0
+YOUNG = 0.5
+"""A program that ends within so many seconds after its start has failed to start."""
 NO_BUDGET = Budget()
 
 
-def note_losses(record: Record, made: Mapping[str, Situation], now: float, settings: Settings) -> list[str]:
-    """Count what was up as wanted in the last pass and is not now; returns the lost rids."""
-    gone: list[str] = []
+def note_losses(
+    record: Record, made: Mapping[str, Situation], now: float, settings: Settings
+) -> dict[str, str]:
+    """Count what is not up though it was in the last pass, or was just started; in words, by rid."""
+    gone: dict[str, str] = {}
     for rid, s in made.items():
-        before, goal = record.seen.get(rid), record.goals.get(rid)
         budget = record.budgets.get(rid, NO_BUDGET)
-        if s.goal in UPWARD and settled(s.goal, s.seen) and s.seen.state is not State.NA:
-            record.budgets[rid] = backoff.stable(budget, now, settings.stable_after)
-            continue
-        was_up = before is not None and goal in UPWARD and settled(Goal.UP, before)
-        if not was_up or s.goal not in UPWARD or s.running or before is None or before.state is State.NA:
-            continue
-        if s.seen.state not in (State.DOWN, State.WARN):
-            continue
-        text = s.seen.notes[0].text if s.seen.notes else f"was up, is {s.seen.state}"
-        record.budgets[rid] = backoff.lost(
-            budget, text, now, s.resource.common.restart_delay, settings.retry_max, random.random()
-        )
-        gone.append(rid)
+        if s.goal not in UPWARD:
+            record.started.pop(rid, None)
+        elif settled(s.goal, s.seen):
+            if not _is_young(record, s, now):
+                record.started.pop(rid, None)
+            if s.seen.state is not State.NA:
+                record.budgets[rid] = backoff.stable(budget, now, settings.stable_after)
+        elif s.seen.state in (State.DOWN, State.WARN) and not s.running:
+            why = s.seen.notes[0].text if s.seen.notes else ""
+            wait = (now, s.resource.common.restart_delay, settings.retry_max, random.random())
+            if record.started.pop(rid, None) is not None:
+                # Its job ended well, and this is what came of it: as good as a start that failed.
+                why = why or f"was started, is {s.seen.state}"
+                record.budgets[rid] = backoff.failed(budget, why, *wait)
+                gone[rid] = f"start failed: {why}"
+            elif _was_up(record, rid):
+                why = why or f"was up, is {s.seen.state}"
+                record.budgets[rid] = backoff.lost(budget, why, *wait)
+                gone[rid] = f"lost: {why}"
     return gone
+
+
+def _was_up(record: Record, rid: str) -> bool:
+    """In the last pass, and wanted so."""
+    before = record.seen.get(rid)
+    if before is None or before.state is State.NA:
+        return False
+    return record.goals.get(rid) in UPWARD and settled(Goal.UP, before)
+
+
+def _is_young(record: Record, s: Situation, now: float) -> bool:
+    """A program that was just started may be about to exit; what the kernel has, stays."""
+    at = record.started.get(s.resource.rid)
+    return at is not None and s.resource.group in ON_THINGS and now - at < YOUNG
 
 
 def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> None:
@@ -69,6 +92,8 @@ def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> N
             )
         return
     if ended.ok:
+        if step.act is Act.START:
+            record.started[rid] = now
         return
     old = record.budgets.get(rid, NO_BUDGET)
     record.budgets[rid] = backoff.failed(
@@ -85,6 +110,8 @@ def judge_attempt(record: Record, decision: Decision, now: float, settings: Sett
         return ""
     up = [rid for rid, goal in record.goals.items() if goal in UPWARD]
     if record.up_as_wanted():
+        if attempt.coming_up and record.started:
+            return ""  # it has come up when what was started proves to stay
         if attempt.coming_up:
             failures = attempt.failures
             record.attempt = Attempt(failures=failures)

@@ -14,7 +14,7 @@ from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
 from reconciler.engine.record import Answer, Record
-from reconciler.engine.situations import STARTS, Roster, roster, situations
+from reconciler.engine.situations import STARTS, Roster, hold, roster, situations
 from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
 from reconciler.settings import Settings
 
@@ -95,7 +95,8 @@ class Reconciler:
         made, _who = await self._situations(trial, asked, decision, follow=False)
         trial.seen = {rid: s.seen for rid, s in made.items()}
         alive = any(s.seen.state in (State.UP, State.WARN) for s in made.values() if s.goal is Goal.UP)
-        trial.attempt = replace(record.attempt, coming_up=not alive)
+        lost = record.attempt.up_as == record.service.generation
+        trial.attempt = replace(record.attempt, coming_up=not alive and not lost)
         return self._plan(trial, made)
 
     # --- parts of a pass -------------------------------------------------------------------
@@ -110,14 +111,19 @@ class Reconciler:
         running = set(self.jobs.of(record.key))
         by_rid = {r.rid: r for r in who.resources}
         seen = await self._observer.look(record.key, [by_rid[rid] for rid in order.rids], follow)
-        now = asyncio.get_running_loop().time()
-        made = situations(record, asked, decision, seen, who, order, self._desk, running, now)
+        made = situations(record, asked, decision, seen, who, order, self._desk, running)
         return self._rolling_back(record, decision, made), who
 
     def _plan(self, record: Record, made: Mapping[str, Situation]) -> Plan:
-        attempt = record.attempt
-        if attempt.coming_up:
-            made = {rid: replace(s, unchecked=rid not in attempt.checked) for rid, s in made.items()}
+        attempt, now = record.attempt, asyncio.get_running_loop().time()
+        made = {
+            rid: replace(
+                s,
+                hold=hold(record, s, now),
+                unchecked=attempt.coming_up and rid not in attempt.checked,
+            )
+            for rid, s in made.items()
+        }
         return plan(made, record.last_order, self._drivers, preflight=self._from_nothing(record, made))
 
     def _what_is_asked(self, key: str) -> Asked:
@@ -176,14 +182,13 @@ class Reconciler:
 
         True when a start just failed: the goal is another one now, and this pass is over.
         """
-        for rid in progress.note_losses(record, made, now, self._settings):
-            text = f"lost: {record.budgets[rid].last}"
-            self._event(record, "state", text, rid=rid, reason="Lost", ok=False)
+        for rid, what in progress.note_losses(record, made, now, self._settings).items():
+            self._event(record, "state", what, rid=rid, reason="Lost", ok=False)
         for rid, s in made.items():
             self._tell_state(record, rid, s)
         for rid in record.seen.keys() - made.keys():
             self._observer.forget(Owner(record.key, rid))
-            for kept in (record.since, record.told, record.budgets, record.stops):
+            for kept in (record.since, record.told, record.budgets, record.stops, record.started):
                 kept.pop(rid, None)
         record.seen = {rid: s.seen for rid, s in made.items()}
         record.goals = {rid: s.goal for rid, s in made.items()}
@@ -270,6 +275,7 @@ class Reconciler:
         waits += [b.not_before - now for b in (*record.budgets.values(), *record.stops.values())]
         waits += [record.attempt.conflict_until - now, record.attempt.failed_until - now]
         waits += [o.again_in for o in record.seen.values() if o.again_in]
+        waits += [at + progress.YOUNG - now for at in record.started.values()]
         ends = asked.next_end(self._clock.wall())
         waits += [ends] if ends else []
         return min(w for w in waits if w > 0) + 0.001

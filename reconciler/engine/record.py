@@ -60,6 +60,7 @@ class Record:
 
     budgets: dict[str, Budget] = field(default_factory=dict)
     stops: dict[str, Budget] = field(default_factory=dict)  # stops that failed: stuck
+    started: dict[str, float] = field(default_factory=dict)  # just now, by a job; loop time of its end
     attempt: Attempt = field(default_factory=Attempt)
     forced: frozenset[str] = frozenset()
     answer: Answer | None = None

@@ -77,9 +77,8 @@ def situations(
     order: Order,
     desk: Desk,
     running: Iterable[str],
-    now: float,
 ) -> dict[str, Situation]:
-    """`running`: rids with a job when the facts began to be read. `now`: loop time."""
+    """`running`: rids with a job when the facts began to be read."""
     busy = set(running)
     made: dict[str, Situation] = {}
     for rid, one in seen.items():
@@ -100,7 +99,7 @@ def situations(
     _restart_what_stands_on(made, seen, who, order, record, desk)
     for rid, s in made.items():
         stood_on = _stood_on(s, made, order, desk, record.key)
-        made[rid] = replace(s, hold=_hold(record, s, now), remember=stood_on)
+        made[rid] = replace(s, remember=stood_on)
     return made
 
 
@@ -172,8 +171,11 @@ def _stood_on(
     return tuple(Remember(STOOD_ON + rid, name, "reboot") for rid, name in under.items() if name)
 
 
-def _hold(record: Record, s: Situation, now: float) -> str:
-    """Why it is left alone for now; without figures that change by themselves."""
+def hold(record: Record, s: Situation, now: float) -> str:
+    """Why it is left alone for now; without figures that change by themselves. `now`: loop time.
+
+    To be asked when the losses of this pass are counted.
+    """
     rid, common = s.resource.rid, s.resource.common
     if s.goal is Goal.DOWN:
         stop = record.stops.get(rid)
