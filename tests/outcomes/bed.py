@@ -276,10 +276,11 @@ class Agent:
                     f"{name}: {c['type']} {c['status']} {c['reason']}: {c['message']}"
                     for c in status["conditions"]
                 ]
-                lines += [
-                    f"  {rid} {r['state']} wanted {r['goal']} {r['waiting']} {[n['text'] for n in r['log']]}"
-                    for rid, r in status["instances"]["n1"]["resources"].items()
-                ]
+                for rid, seen in status["instances"]["n1"]["resources"].items():
+                    notes = [note["text"] for note in seen["log"]]
+                    lines.append(
+                        f"  {rid} {seen['state']}, wanted {seen['goal']}: {seen['waiting']} {notes}"
+                    )
         return "\n".join(lines)
 
 

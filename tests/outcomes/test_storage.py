@@ -147,7 +147,8 @@ async def test_device_with_a_foreign_signature(bed):
 async def test_disk_full(bed):
     full = bed.root / "full"
     bed.run(
-        f"mkdir {full}; mount -t tmpfs -o size=64k,nr_inodes=4 small {full}; touch {full}/1 {full}/3; truncate -s 16M {full}/2"
+        f"mkdir {full}; mount -t tmpfs -o size=64k,nr_inodes=4 small {full}; touch {full}/1 {full}/3"
+        f"; truncate -s 16M {full}/2"
     )
     flag = {"type": "flag", "path": f"{full}/flag", "restart": 1, "restart_delay": "100ms"}
     bed.write("web", {"fs#a": {"type": "tmpfs", "mnt": f"{bed.root}/a"}, "fs#flag": flag})
@@ -183,7 +184,7 @@ async def test_hung_mount(bed):
             assert agent.stalled("db") == "CannotLook"
             assert agent.condition("db", "Ready")["status"] == "Unknown"
             (program,) = bed.programs("db")
-            assert await agent.idle("db", 2) == []  # nothing is done on a guess
+            assert await agent.idle("db", 1) == []  # nothing is done on a guess
             server.thaw()
             await agent.up("db")
             assert bed.programs("db") == [program]
