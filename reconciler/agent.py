@@ -196,6 +196,7 @@ def _source(record: Record, desk: Desk, jobs: Jobs) -> tuple[Any, ...]:
         dict(record.budgets),
         dict(record.stops),
         record.service.generation,
+        record.service.source,
         desk.failing,
         (attempt.conflict, attempt.failed, record.answer),
     )
