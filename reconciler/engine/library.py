@@ -193,7 +193,8 @@ class Library:
             # All that vanished together is judged together.
             return self._removal_after
         self._removed_lately = [at for at in self._removed_lately if now - at < TOGETHER]
-        verdict = judge(in_force, ripe, len(self._removed_lately), listed.readable, confirmed)
+        lately, held = len(self._removed_lately), bool(self.verdict.held)
+        verdict = judge(in_force, ripe, lately, listed.readable, confirmed, held)
         if verdict.held and verdict.held != self.verdict.held:
             self._event("", f"prune held: {verdict.held}", "PruneHeld", ok=False)
         self.verdict = verdict

@@ -23,10 +23,13 @@ def judge(
     lately: int,
     directory: bool,
     confirmed: bool = False,
+    held: bool = False,
 ) -> Verdict:
     """`missing`: keys in force whose file is gone for long enough. `lately`: removed just before.
 
-    `directory`: it exists and could be read.
+    `directory`: it exists and could be read. `held`: what was missing before was held back. It stays
+    so until the last of it is back or a person confirms: files that are restored one by one must not
+    let go of those that are still to come.
     """
     if not missing:
         return Verdict()
@@ -40,4 +43,6 @@ def judge(
         return Verdict(held=f"the directory was emptied ({count} of {before} documents gone); {todo}")
     if before >= 2 and count * 2 > before:
         return Verdict(held=f"{count} of {before} documents went at once; {todo}")
+    if held:
+        return Verdict(held=f"{len(missing)} documents of those that went at once are not back; {todo}")
     return Verdict(frozenset(missing))

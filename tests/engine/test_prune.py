@@ -29,3 +29,9 @@ def test_judge(in_force, missing, lately, directory, confirmed, removed, held):
     assert verdict.removed == removed
     assert held in verdict.held
     assert bool(held) == bool(verdict.held)
+
+
+def test_what_is_held_stays_held_until_all_of_it_is_back():
+    assert judge(FIVE, ["a"], 0, True, held=True).held
+    assert judge(FIVE, [], 0, True, held=True).held == ""
+    assert judge(FIVE, ["a"], 0, True, confirmed=True, held=True).removed == {"a"}
