@@ -67,12 +67,20 @@ def _candidates(root: str) -> list[tuple[str, str]]:
     for entry in os.scandir(root):
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_directory(entry):
             below = os.scandir(entry.path)
             found += [(f"{entry.name}/{e.name}", e.path) for e in below if not e.name.startswith(".")]
         else:
             found.append((entry.name, entry.path))
     return sorted(found)
+
+
+def _is_directory(entry: "os.DirEntry[str]") -> bool:
+    """A symlink in a circle is a file that cannot be read: it must not hide all the others."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _file(path: str, shown: str, key: str, flavour: Flavour, known: File | None, strict: bool) -> File:
