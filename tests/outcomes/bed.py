@@ -300,11 +300,15 @@ class Bystander:
         self._write()
 
     @property
-    def _flag(self) -> Path:
+    def flag(self) -> Path:
         return self._bed.root / "bystander" / str(self._number)
 
+    @property
+    def resource(self) -> dict[str, Any]:
+        return {"type": "flag", "path": str(self.flag), "restart_delay": "100ms"}
+
     def _write(self) -> None:
-        self._bed.write(BYSTANDER, {"fs#flag": {"type": "flag", "path": str(self._flag)}})
+        self._bed.write(BYSTANDER, {"fs#flag": self.resource})
 
     @contextlib.asynccontextmanager
     async def around(self, agent: Agent) -> AsyncIterator[None]:
@@ -322,7 +326,8 @@ class Bystander:
     async def _live(self, agent: Agent) -> None:
         while True:
             await self._change(agent)
-            await asyncio.sleep(0.2)
+            # A flag that is lost again and again is put back ever more slowly.
+            await asyncio.sleep(0.2 if self.edits else 0.8)
 
     async def _change(self, agent: Agent) -> None:
         """Edit its document, or take its flag away where that cannot be done, until it is put right."""
@@ -332,8 +337,8 @@ class Bystander:
             self._write()
         else:
             what = "flag removed"
-            self._flag.unlink(missing_ok=True)
-        while not self._flag.exists():
+            self.flag.unlink(missing_ok=True)
+        while not self.flag.exists():
             if time.monotonic() - began > PATIENCE:
                 break
             await agent.running.stirred()
