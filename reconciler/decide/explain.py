@@ -41,7 +41,8 @@ def why(
 ) -> tuple[Line, ...]:
     """`store`: why nothing can be kept at present, "" when all is well."""
     lines: list[Line] = [(0, f"{key} is wanted {_goal(decision.goal)} here")]
-    lines += [(1, text) for text in decision.because]
+    told = {str(asked.standing), str(asked.wish)}  # below, with their age
+    lines += [(1, text) for text in decision.because if text not in told]
     lines += _people(asked, now)
     if decision.frozen:
         lines.append((1, f"to end the freeze: {_thaw(decision, key)}"))

@@ -41,6 +41,7 @@ class Situation:
     created: bool = False
     may_create: bool = False
     destroy: bool = False
+    by_check: bool = False  # only a user's command can tell, maybe a while later
     unchecked: bool = False  # part of a start whose check has not passed yet
     remember: tuple[Operation, ...] = ()  # appended to its start
     successor: "Situation | None" = None  # what takes its place once it is down
@@ -137,7 +138,7 @@ def _upward(
         return unmet
     # A thing that is created is missing by nature: that is no reason to wait for it.
     create: Any = getattr(driver, "create", None)
-    if create is not None and seen.provisioned is False:
+    if create is not None and seen.provisioned is False and not (predicted and s.created):
         if s.may_create:
             operations = create(resource.spec, seen)
             return _step(s, Act.CREATE, "not provisioned", operations) if operations else seen.blocked

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.asks import Ask, Facts, Unanswered
+from reconciler.asks import Ask, Check, Facts, Program, Unanswered
 from reconciler.contracts import Driver, FactHub
 from reconciler.decide.references import bind_resource
 from reconciler.model import Observed, Owner, Resource, State, unknown
@@ -16,11 +16,15 @@ TURNS = 8
 
 @dataclass(frozen=True)
 class Seen:
-    """`resource` is bound as far as possible; `missing` are its references without a value."""
+    """`resource` is bound as far as possible; `missing` are its references without a value.
+
+    by_check  only a user's command can tell: its word may come a while after the fact.
+    """
 
     resource: Resource
     observed: Observed
     missing: tuple[str, ...] = ()
+    by_check: bool = False
 
 
 class Observer:
@@ -42,7 +46,7 @@ class Observer:
             observed = await self._look_at(Owner(service, resource.rid), bound, follow)
             if observed.state is not State.UNKNOWN:
                 exposed[resource.rid] = observed.exposes
-            seen[resource.rid] = Seen(bound, observed, missing)
+            seen[resource.rid] = Seen(bound, observed, missing, self._by_check(bound, observed))
         return seen
 
     async def _look_at(self, owner: Owner, resource: Resource, follow: bool) -> Observed:
@@ -68,6 +72,15 @@ class Observer:
         except Exception as fault:  # a bug in one driver must not cost the other resources
             self._bug(owner, traceback.format_exc())
             return unknown(f"driver {resource.kind} failed: {fault!r}", label=resource.kind)
+
+    def _by_check(self, resource: Resource, observed: Observed) -> bool:
+        """A program we hold ourselves needs no check to be known as ended."""
+        kinds = {type(ask) for ask in self._drivers[resource.kind].asks(resource.spec)}
+        return Check in kinds and (Program not in kinds or observed.state is not State.DOWN)
+
+    def look_again(self, owner: Owner) -> None:
+        """Its checks are run anew by the next look, whatever their interval."""
+        self._hub.touched(owner, (Check.source,))
 
     def forget(self, owner: Owner) -> None:
         if self._followed.pop(owner, None) is not None:

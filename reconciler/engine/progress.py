@@ -20,6 +20,10 @@ CONFLICT_WAIT = 30.0
 START_FAILED_FIRST = 10.0
 YOUNG = 0.5
 """A program that ends within so many seconds after its start has failed to start."""
+SETTLE = 10.0
+"""Seconds a program may take, after its start or stop command ended well, until its check agrees;
+its `start_timeout` or `stop_timeout` where it has one."""
+LOOK_AGAIN = 0.5
 NO_BUDGET = Budget()
 
 
@@ -28,15 +32,22 @@ def note_losses(
 ) -> dict[str, str]:
     """Count what is not up though it was in the last pass, or was just started; in words, by rid."""
     gone: dict[str, str] = {}
+    record.settling.clear()
     for rid, s in made.items():
+        if s.goal in UPWARD and settled(s.goal, s.seen):
+            record.attempt.checked.add(rid)  # it was ours a moment ago: a repair asks nobody
         budget = record.budgets.get(rid, NO_BUDGET)
+        if s.goal is Goal.DOWN and settled(s.goal, s.seen):
+            record.stops.pop(rid, None)
         if s.goal not in UPWARD:
             record.started.pop(rid, None)
         elif settled(s.goal, s.seen):
-            if not _is_young(record, s, now):
+            if s.by_check or not _is_young(record, s, now):
                 record.started.pop(rid, None)
             if s.seen.state is not State.NA:
                 record.budgets[rid] = backoff.stable(budget, now, settings.stable_after)
+        elif _settling(s, record.started, "start_timeout", now):
+            record.settling[rid] = "its start ended well; waits until its check agrees"
         elif s.seen.state in (State.DOWN, State.WARN) and not s.running:
             why = s.seen.notes[0].text if s.seen.notes else ""
             wait = (now, s.resource.common.restart_delay, settings.retry_max, random.random())
@@ -50,6 +61,28 @@ def note_losses(
                 record.budgets[rid] = backoff.lost(budget, why, *wait)
                 gone[rid] = f"lost: {why}"
     return gone
+
+
+def note_stops(record: Record, made: Mapping[str, Situation], now: float, settings: Settings) -> None:
+    """A stop whose commands ended well is one only when that is seen; otherwise it is stuck."""
+    for rid, s in made.items():
+        if s.goal is not Goal.DOWN or settled(s.goal, s.seen):
+            record.stopped.pop(rid, None)
+        elif s.running or rid not in record.stopped:
+            continue
+        elif _settling(s, record.stopped, "stop_timeout", now):
+            record.settling[rid] = "its stop ended well; waits until its check agrees"
+        else:
+            del record.stopped[rid]
+            why = s.seen.notes[0].text if s.seen.notes else f"it is {s.seen.state}"
+            old = record.stops.get(rid, NO_BUDGET)
+            text = f"its stop ended well, but {why}"
+            record.stops[rid] = backoff.failed(old, text, now, 1.0, settings.retry_max, random.random())
+
+
+def _settling(s: Situation, ended: Mapping[str, float], keyword: str, now: float) -> bool:
+    at, patience = ended.get(s.resource.rid), float(s.resource.spec.get(keyword) or SETTLE)
+    return at is not None and s.by_check and not s.running and now - at < patience
 
 
 def _was_up(record: Record, rid: str) -> bool:
@@ -85,7 +118,8 @@ def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> N
     if step.act in (Act.STOP, Act.DESTROY):
         old = record.stops.get(rid, NO_BUDGET)
         if ended.ok:
-            record.stops.pop(rid, None)
+            # Whether it is stopped is for the next look to say; until then old failures stand.
+            record.stopped[rid] = now
         else:
             record.stops[rid] = backoff.failed(
                 old, ended.why, now, 1.0, settings.retry_max, random.random()
@@ -113,8 +147,7 @@ def judge_attempt(record: Record, decision: Decision, now: float, settings: Sett
         if attempt.coming_up and record.started:
             return ""  # it has come up when what was started proves to stay
         if attempt.coming_up:
-            failures = attempt.failures
-            record.attempt = Attempt(failures=failures)
+            record.attempt = Attempt(failures=attempt.failures, checked=attempt.checked)
         elif attempt.failures and all(not b.failures for b in record.budgets.values()):
             attempt.failures = 0
         record.attempt.up_as = record.service.generation

@@ -120,7 +120,7 @@ class Reconciler:
             rid: replace(
                 s,
                 hold=hold(record, s, now),
-                unchecked=attempt.coming_up and rid not in attempt.checked,
+                unchecked=rid not in attempt.checked,
             )
             for rid, s in made.items()
         }
@@ -184,6 +184,9 @@ class Reconciler:
         """
         for rid, what in progress.note_losses(record, made, now, self._settings).items():
             self._event(record, "state", what, rid=rid, reason="Lost", ok=False)
+        progress.note_stops(record, made, now, self._settings)
+        for rid in record.settling:
+            self._observer.look_again(Owner(record.key, rid))
         for rid, s in made.items():
             self._tell_state(record, rid, s)
         for rid in record.seen.keys() - made.keys():
@@ -276,6 +279,7 @@ class Reconciler:
         waits += [record.attempt.conflict_until - now, record.attempt.failed_until - now]
         waits += [o.again_in for o in record.seen.values() if o.again_in]
         waits += [at + progress.YOUNG - now for at in record.started.values()]
+        waits += [progress.LOOK_AGAIN] if record.settling else []
         ends = asked.next_end(self._clock.wall())
         waits += [ends] if ends else []
         return min(w for w in waits if w > 0) + 0.001

@@ -20,7 +20,7 @@ class Attempt:
     """
 
     coming_up: bool = False
-    checked: set[str] = field(default_factory=set)  # rids whose check before a start has passed
+    checked: set[str] = field(default_factory=set)  # rids whose check before a start passed, or needs none
     conflict: str = ""
     conflict_until: float = 0.0
     activated: set[str] = field(default_factory=set)  # what this attempt started, or began to
@@ -61,6 +61,8 @@ class Record:
     budgets: dict[str, Budget] = field(default_factory=dict)
     stops: dict[str, Budget] = field(default_factory=dict)  # stops that failed: stuck
     started: dict[str, float] = field(default_factory=dict)  # just now, by a job; loop time of its end
+    stopped: dict[str, float] = field(default_factory=dict)  # the same of stops
+    settling: dict[str, str] = field(default_factory=dict)  # its command ended well, its check lags behind
     attempt: Attempt = field(default_factory=Attempt)
     forced: frozenset[str] = frozenset()
     answer: Answer | None = None

@@ -92,6 +92,7 @@ def situations(
             goal=goal,
             running=rid in busy,
             missing=one.missing,
+            by_check=one.by_check,
             created=desk.memory(Owner(record.key, rid)).get("provisioned") == "yes",
             may_create=_may_create(one.resource, decision),
             destroy=decision.destroy and one.resource.common.unprovision,
@@ -177,6 +178,8 @@ def hold(record: Record, s: Situation, now: float) -> str:
     To be asked when the losses of this pass are counted.
     """
     rid, common = s.resource.rid, s.resource.common
+    if rid in record.settling:
+        return record.settling[rid]
     if s.goal is Goal.DOWN:
         stop = record.stops.get(rid)
         if stop and now < stop.not_before and rid not in record.forced:
