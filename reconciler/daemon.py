@@ -194,6 +194,7 @@ async def _wired(
     records: dict[str, Record] = {}
     programs = Programs(settings)
     host = LinuxHost(settings, programs, lambda owner: environment(records, settings.node, owner))
+    stack.callback(host.close)
     node = NodeSeen(settings.node, boot_id, settings.labels)
     sources = standard_sources(settings, desk.memory, node, programs, host.run_check)
     hub = Hub(settings, queue.add, sources)

@@ -5,12 +5,14 @@ this sit out a second each time.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import errno
 import fcntl
 import socket
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
@@ -41,7 +43,7 @@ class Probed(NamedTuple):
 async def probe(address: str, dev: str, probes: int, within: float) -> Probed:
     """Ask `probes` times in `within` seconds. Raises OSError (no such device, device down)."""
     ip = ip_address(address.partition("/")[0])
-    with _listen(dev, ip) as wire:
+    with _listening(dev, ip) as wire:
         if await asyncio.to_thread(netlink.is_local, address):
             return Probed(note=f"{ip} is ours already")
         if silent := _why_silent(wire, dev):
@@ -63,35 +65,65 @@ async def probe(address: str, dev: str, probes: int, within: float) -> Probed:
         return Probed(holder=answered.result().hex(":"))
 
 
-def announce(address: str, dev: str) -> None:
-    """Tell everybody on the wire, now and a second later if it is still ours. Raises OSError."""
-    ip = ip_address(address.partition("/")[0])
-    if _tell(ip, dev):
-        loop = asyncio.get_running_loop()
-        loop.call_later(AGAIN_AFTER, loop.run_in_executor, None, _tell_again, ip, dev)
+class Announcer:
+    """Tells the neighbours where an address is now, and once more a second later.
 
+    One socket for all: the kernel waits some 10 ms to close one of this kind. It belongs to the network
+    namespace of the thread that announces first.
+    """
 
-def _tell(ip: IP, dev: str) -> bool:
-    with _listen(dev, ip) as wire:
-        if _why_silent(wire, dev):
+    def __init__(self) -> None:
+        self._wire: socket.socket | None = None
+        self._again: set[asyncio.Task[None]] = set()
+
+    def announce(self, address: str, dev: str) -> None:
+        """Tell everybody on the wire, now and later if it is still ours. Raises OSError."""
+        ip = ip_address(address.partition("/")[0])
+        if self._tell(ip, dev):
+            repeat = asyncio.create_task(self._repeat(ip, dev))
+            self._again.add(repeat)
+            repeat.add_done_callback(self._again.discard)
+
+    def close(self) -> None:
+        for repeat in self._again:
+            repeat.cancel()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def _tell(self, ip: IP, dev: str) -> bool:
+        if self._wire is None:
+            self._wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        if _why_silent(self._wire, dev):
             return False
-        mac = wire.getsockname()[4]
+        _, mac = _hardware(self._wire, dev)
         # Some hosts learn from requests only, some from replies only.
         frames = [_arp(ip, mac, 1), _arp(ip, mac, 2)] if ip.version == 4 else [_advertisement(ip, mac)]
         for frame in frames:
-            _send(wire, frame)
-    return True
+            _send(self._wire, frame, (dev, _protocol(ip)))
+        return True
 
-
-def _tell_again(ip: IP, dev: str) -> None:
-    try:
-        if netlink.is_local(str(ip)):  # given away meanwhile, it must not be called back
-            _tell(ip, dev)
-    except OSError:
-        return  # the device is gone or down: nobody to tell
+    async def _repeat(self, ip: IP, dev: str) -> None:
+        await asyncio.sleep(AGAIN_AFTER)
+        try:
+            if await asyncio.to_thread(netlink.is_local, str(ip)):  # else it must not be called back
+                self._tell(ip, dev)
+        except OSError:
+            return  # the device is gone or down: nobody to tell
 
 
 # --- the wire ------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _listening(dev: str, ip: IP) -> Iterator[socket.socket]:
+    """A socket that hears of this device, within the block; it is closed outside the loop."""
+    wire = _listen(dev, ip)
+    try:
+        yield wire
+    finally:
+        # The kernel waits until nobody can be using it any more: 10 ms and more.
+        threading.Thread(target=wire.close, name="close", daemon=True).start()
 
 
 def _listen(dev: str, ip: IP) -> socket.socket:
@@ -99,11 +131,15 @@ def _listen(dev: str, ip: IP) -> socket.socket:
     try:
         if ip.version == 6:
             _only_neighbour_discovery(wire)
-        wire.bind((dev, _ETH_ARP if ip.version == 4 else _ETH_IPV6))
+        wire.bind((dev, _protocol(ip)))
     except OSError:
         wire.close()
         raise
     return wire
+
+
+def _protocol(ip: IP) -> int:
+    return _ETH_ARP if ip.version == 4 else _ETH_IPV6
 
 
 def _why_silent(wire: socket.socket, dev: str) -> str:
@@ -112,14 +148,24 @@ def _why_silent(wire: socket.socket, dev: str) -> str:
     flags = struct.unpack_from("H", answer, 16)[0]
     if flags & _LOOPBACK:
         return f"{dev} is a loopback device"
-    if flags & _NOARP or wire.getsockname()[3] != _ETHERNET:
+    if flags & _NOARP or _hardware(wire, dev)[0] != _ETHERNET:
         return f"{dev} has no ARP"
     return ""
 
 
-def _send(wire: socket.socket, frame: bytes) -> None:
+def _hardware(wire: socket.socket, dev: str) -> tuple[int, bytes]:
+    """Kind of link and hardware address of a device."""
+    answer = fcntl.ioctl(wire, _SIOCGIFHWADDR, struct.pack("16s24x", dev.encode()))
+    return struct.unpack_from("H", answer, 16)[0], answer[18:24]
+
+
+def _send(wire: socket.socket, frame: bytes, to: tuple[str, int] | None = None) -> None:
+    """To where the socket is bound, unless `to` names device and protocol."""
     try:
-        wire.send(frame)
+        if to is None:
+            wire.send(frame)
+        else:
+            wire.sendto(frame, to)
     except OSError as error:
         if error.errno not in (errno.ENOBUFS, errno.EAGAIN):  # full for the moment: like a lost frame
             raise
@@ -143,10 +189,9 @@ def _our_macs(wire: socket.socket) -> set[bytes]:
     found = set()
     for _, name in socket.if_nameindex():
         try:
-            answer = fcntl.ioctl(wire, _SIOCGIFHWADDR, struct.pack("16s24x", name.encode()))
+            found.add(_hardware(wire, name)[1])
         except OSError:
             continue  # it went away meanwhile
-        found.add(answer[18:24])
     return found
 
 

@@ -39,6 +39,7 @@ class LinuxHost:
     ) -> None:
         self._programs, self._environment = programs, environment
         self._runner = programs.runner
+        self._announcer = arp.Announcer()
         self._node = records.node(settings)
         self._handlers: dict[type[op.Operation], Handler] = {
             op.Exec: self._exec,
@@ -61,6 +62,10 @@ class LinuxHost:
             op.RemoveFile: self._calls(lambda o: files.remove(o.path)),
             op.CreateImage: self._calls(files.create_image),
         }
+
+    def close(self) -> None:
+        """Nothing is said or done any more. Programs go on."""
+        self._announcer.close()
 
     async def perform(self, operation: op.Operation, owner: Owner) -> Outcome:
         """Do it. Raises nothing but CancelledError; an error names the command and what was wrong.
@@ -167,7 +172,7 @@ class LinuxHost:
         return Outcome(True, output=found.note)
 
     async def _announce(self, operation: op.Announce, owner: Owner) -> Outcome:
-        arp.announce(operation.address, operation.dev)
+        self._announcer.announce(operation.address, operation.dev)
         return DONE
 
     # --- storage ---------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class World:
         self.desk = Told()
         self.extra: dict[str, str] = {}
         self._all: list[Programs] = []
+        self._hosts: list[LinuxHost] = []
         self.begin()
 
     def begin(self) -> None:
@@ -53,6 +54,7 @@ class World:
         self.programs = Programs(self.settings)
         self.host = LinuxHost(self.settings, self.programs, lambda owner: self.extra)
         self._all.append(self.programs)
+        self._hosts.append(self.host)
 
     async def do(self, operation, owner=WEB):
         async with asyncio.timeout(20):
@@ -91,6 +93,8 @@ class World:
                     break
                 await asyncio.sleep(0.01)
             await programs.close()
+        for host in self._hosts:
+            host.close()
 
 
 @pytest.fixture

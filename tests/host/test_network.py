@@ -271,3 +271,12 @@ async def test_announcement_is_repeated_only_while_the_address_is_ours(world, pe
         await world.works(Announce(address, "eth0"))
         await world.works(DeleteAddress(address, "eth0"))
         assert await heard(0.35) == first
+
+
+async def test_an_announcement_not_yet_repeated_does_not_outlive_its_agent(world, peer):
+    await world.works(AddAddress("192.0.2.10/24", "eth0"))
+    await world.works(Announce("192.0.2.10/24", "eth0"))
+    world.host.close()
+    await asyncio.sleep(0)
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    assert left == []
