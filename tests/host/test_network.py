@@ -134,6 +134,9 @@ async def test_link_goes_up(world):
             {"to": "2001:db8:1::/64", "via": "2001:db8::1"}, "2001:db8:1::/64 via 2001:db8::1", id="v6"
         ),
         pytest.param({"to": "default", "via": "2001:db8::1"}, "default via 2001:db8::1", id="v6 default"),
+        pytest.param(
+            {"to": "198.51.100.0/24", "via": "2001:db8::1"}, "via inet6 2001:db8::1", id="v4 by a v6 gateway"
+        ),
     ],
 )
 async def test_route_comes_and_goes(world, bridge, fields, shown):
