@@ -98,6 +98,8 @@ async def _by_itself(agent: Running, started: float) -> int:
     repairs = Repairs(agent, print)
     good = await agent.converged(asyncio.Event(), 60.0) and _all_up(agent)
     seconds = time.perf_counter() - started
+    # A program killed in its first half second has failed to start, and is tried again a little later.
+    await _until(agent, lambda: not any(record.started for record in agent.records.values()))
     print(f"\nup after {seconds:.1f} s" if good else "\nNOT everything came up\n")
     _print_trees(agent)
     for way in DAMAGES:
