@@ -37,8 +37,10 @@ class Roster:
     wanted: Mapping[str, Resource]
 
     def made_way(self, made: Mapping[str, Situation]) -> bool:
-        """Something that is to be replaced was seen down: the wanted one stands for it from now on."""
-        gone = (made[rid] for rid in self.replaced)
+        """Something that left, or is to be replaced, was seen down: nothing waits for it any more."""
+        gone = (
+            s for rid, s in made.items() if self.wanted and (rid in self.replaced or rid not in self.wanted)
+        )
         return any(s.goal is Goal.DOWN and settled(Goal.DOWN, s.seen) and not s.running for s in gone)
 
 
