@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,6 +27,7 @@ from reconciler.adapters.programs import Programs
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.adapters.store_sqlite import SqliteStore
 from reconciler.agent import LocalAgent
+from reconciler.api.agent import Object
 from reconciler.api.server import Server
 from reconciler.asks import NodeSeen
 from reconciler.contracts import Event, Store
@@ -178,6 +180,20 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
             made.reconciler.halted = True
             # What runs is carried to its end: half an operation is worse than a late exit.
             await made.jobs.drain()
+
+
+async def foretell(settings: Settings, documents: Mapping[str, str]) -> dict[str, Object]:
+    """Plans of documents by name (`NAME.yaml`, `NS/NAME.conf`) without an agent: nothing is done.
+
+    What this user may not look at is unknown. What an agent remembers is not read: all that is
+    missing is planned to be created. Raises Refused for a document with faults.
+    """
+    async with AsyncExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="standfast-")))
+        journal = SqliteJournal(scratch / "events.db")
+        stack.callback(journal.close)
+        made = await _wired(stack, settings, MemoryStore(), journal, Account())
+        return {name: await made.agent.preview(name, text) for name, text in documents.items()}
 
 
 async def _wired(

@@ -22,11 +22,13 @@ from reconciler.settings import Settings
 NODE_FILE = Path("/etc/standfast/node.yaml")
 
 
-def settings_of(args: argparse.Namespace) -> Settings:
-    """Defaults, then node.yaml, then the command line. Raises client.Failed with every fault."""
-    settings = Settings(node=args.name or socket.gethostname().partition(".")[0])
-    path = Path(args.node) if args.node else NODE_FILE
-    if args.node or (path.exists() and not args.sandbox):
+def node_settings(
+    run: str | None = None, name: str = "", file: str = "", use_file: bool = True
+) -> Settings:
+    """Defaults, then node.yaml. Raises client.Failed with every fault in it."""
+    settings = Settings(node=name or socket.gethostname().partition(".")[0])
+    path = Path(file) if file else NODE_FILE
+    if file or (path.exists() and use_file):
         try:
             values, faults = read_node(path.read_bytes(), str(path))
         except OSError as fault:
@@ -35,6 +37,12 @@ def settings_of(args: argparse.Namespace) -> Settings:
             raise client.Failed(client.USAGE, "\n".join(str(f) for f in faults))
         paths = {name: values.pop(name) for name in ("services", "state", "run") if name in values}
         settings = with_paths(replace(settings, **values), **paths)
+    return with_paths(settings, run=run)
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """What node.yaml says, overridden by the command line."""
+    settings = node_settings(name=args.name or "", file=args.node or "", use_file=not args.sandbox)
     settings = with_paths(settings, services=args.services, state=args.state, run=args.run)
     changes: dict[str, Any] = {}
     if args.name:
