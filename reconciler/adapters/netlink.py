@@ -1,25 +1,24 @@
 """Changes of addresses, links and routes → rtnetlink requests, each acknowledged by the kernel.
 
-Written out with `struct`, as the events are read: a general library takes forty times as long for one.
 Every function blocks for as long as others hold the kernel's own lock: call them outside the loop.
 Each has a connection of its own, in the network namespace of the thread it runs in.
 """
 
+import contextlib
 import errno
 import os
 import socket
-import struct
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
+from typing import Any
 
-from reconciler.adapters.facts import rtnetlink as nl
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
-_REQUEST, _ACK, _REPLACE, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL = 1, 2, 3
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_PREFSRC, _RTA_TABLE, _RTA_VIA = 1, 4, 5, 6, 7, 15, 18
-_NODAD, _UP = 0x02, 0x1
+_NODAD = 0x02
 _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST, _SCOPE_NOWHERE = 0, 253, 254, 255
 _BY_HAND = 3  # the protocol of routes that no routing daemon made
-_UNICAST, _LOCAL = 1, 2  # types of route; the second is delivered on this host
+_LOCAL = 2  # type of a route that is delivered on this host
 _GONE = (errno.ESRCH, errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL)
 _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
 
@@ -27,146 +26,84 @@ _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVA
 def add_address(address: str, dev: str, label: str = "") -> None:
     """Usable at once. One that is there already is fine. `address` with prefix. Raises OSError."""
     wanted = ip_interface(address)
-    flags = _NODAD if wanted.version == 6 else 0
-    scope = _SCOPE_HOST if wanted.version == 4 and wanted.is_loopback else _SCOPE_UNIVERSE
-    body = _address(address, dev, flags, scope) + (_text(_IFA_LABEL, label) if label else b"")
-    try:
-        _request(nl.NEWADDR, _ACK | _CREATE | _EXCLUSIVE, body)
-    except OSError as error:
-        if error.errno == errno.EACCES and wanted.version == 6:
-            raise OSError(errno.EACCES, f"IPv6 is disabled on {dev}") from None
-        if error.errno != errno.EEXIST:
-            raise
-        # For IPv4 the kernel means this very prefix, for IPv6 any.
-        if wanted.version == 6 and wanted.network.prefixlen not in (held := _prefixes(str(wanted.ip), dev)):
-            text = f"it is there with prefix /{min(held, default=0)}: delete that first"
-            raise OSError(errno.EEXIST, text) from None
+    more: dict[str, Any] = {"label": label} if label else {}
+    if wanted.version == 6:
+        more["flags"] = _NODAD
+    elif wanted.is_loopback:
+        more["scope"] = _SCOPE_HOST
+    index, prefix = _index(dev), wanted.network.prefixlen
+    with _kernel() as kernel:
+        try:
+            kernel.addr("add", index=index, address=str(wanted.ip), prefixlen=prefix, **more)
+        except NetlinkError as error:
+            if error.code == errno.EACCES and wanted.version == 6:
+                raise OSError(errno.EACCES, f"IPv6 is disabled on {dev}") from None
+            if error.code != errno.EEXIST:
+                raise
+            # For IPv4 the kernel means this very prefix, for IPv6 any.
+            found = kernel.get_addr(index=index, address=str(wanted.ip))
+            held = {message["prefixlen"] for message in found}
+            if wanted.version == 6 and prefix not in held:
+                text = f"it is there with prefix /{min(held, default=0)}: delete that first"
+                raise OSError(errno.EEXIST, text) from None
 
 
 def delete_address(address: str, dev: str) -> None:
     """One that is not there, or on a device that is not there, is fine. Raises OSError."""
+    wanted = ip_interface(address)
     try:
-        body = _address(address, dev)
-        if ip_interface(address).version == 4:
-            _keep_secondaries(dev)
-        _request(nl.DELADDR, _ACK, body)
-    except OSError as error:
-        if error.errno not in _GONE:
-            raise
+        index = _index(dev)
+    except OSError:
+        return
+    if wanted.version == 4:
+        _keep_secondaries(dev)
+    with _kernel(fine=_GONE) as kernel:
+        kernel.addr("del", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen)
 
 
 def set_link_up(dev: str) -> None:
     """Raises OSError."""
-    _request(nl.NEWLINK, _ACK, struct.pack("=BxHiII", socket.AF_UNSPEC, 0, _index(dev), _UP, _UP))
+    index = _index(dev)
+    with _kernel() as kernel:
+        kernel.link("set", index=index, state="up")
 
 
 def replace_route(to: str, via: str, dev: str, table: int, metric: int, src: str) -> None:
     """Raises OSError."""
+    words = _route(to, via, dev, table, metric, src)
     # As ip(8) does it: what needs no gateway is on the link itself.
     scope = _SCOPE_UNIVERSE if via or ":" in to else _SCOPE_LINK
-    body = _route(to, via, dev, table, metric, src, _BY_HAND, scope)
-    _request(nl.NEWROUTE, _ACK | _CREATE | _REPLACE, body)
+    with _kernel() as kernel:
+        kernel.route("replace", proto=_BY_HAND, scope=scope, **words)
 
 
 def delete_route(to: str, via: str, dev: str, table: int, metric: int, src: str) -> None:
     """One that is not there, or through a device that is not there, is fine. Raises OSError."""
     try:
-        body = _route(to, via, dev, table, metric, src, 0, _SCOPE_NOWHERE)  # of whatever scope it is
-        _request(nl.DELROUTE, _ACK, body)
-    except OSError as error:
-        if error.errno not in _GONE:
-            raise
+        words = _route(to, via, dev, table, metric, src)
+    except OSError:
+        return
+    with _kernel(fine=_GONE) as kernel:
+        kernel.route("del", scope=_SCOPE_NOWHERE, **words)  # of whatever scope it is
 
 
 def is_local(address: str) -> bool:
     """Whether this host holds it, on whatever device: the kernel would deliver it here."""
-    ip = ip_address(address.partition("/")[0])
-    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    head = struct.pack("=BBBBBBBBI", family, ip.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    ip = str(ip_address(address.partition("/")[0]))
+    with _kernel(fine=_UNREACHABLE) as kernel:
+        return any(message["type"] == _LOCAL for message in kernel.route("get", dst=ip))
+    return False
+
+
+@contextlib.contextmanager
+def _kernel(fine: tuple[int, ...] = ()) -> Iterator[IPRoute]:
+    """A connection; the kernel's refusals become OSError, but for those that are fine."""
     try:
-        answers = _request(nl.GETROUTE, 0, head + _attribute(_RTA_DST, ip.packed))
-    except OSError as error:
-        if error.errno in _UNREACHABLE:
-            return False
-        raise
-    return any(answer.kind == nl.NEWROUTE and answer.body[7] == _LOCAL for answer in answers)
-
-
-def _request(kind: int, flags: int, body: bytes) -> list[nl.Message]:
-    """One request, and what the kernel answers: it does so within `send`. Its refusal is an OSError."""
-    with socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-    ) as kernel:
-        kernel.send(struct.pack("=IHHII", 16 + len(body), kind, _REQUEST | flags, 1, 0) + body)
-        answers = list(nl.messages(kernel.recv(1 << 16)))
-    for answer in answers:
-        if answer.kind == nl.ERROR and (number := nl.error_number(answer.body)):
-            raise OSError(number, os.strerror(number))
-    return answers
-
-
-def _prefixes(ip: str, dev: str) -> set[int]:
-    """Of an IPv6 address on this device."""
-    index = _index(dev)
-    found: set[int] = set()
-    with socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-    ) as kernel:
-        kernel.send(nl.dump(nl.GETADDR, socket.AF_INET6))
-        while True:
-            for message in nl.messages(kernel.recv(1 << 16)):
-                if message.kind != nl.NEWADDR:  # done, or an error
-                    return found
-                row = nl.address(message.body)
-                if (row.link, row.ip) == (index, ip):
-                    found.add(row.prefix)
-
-
-def _address(address: str, dev: str, flags: int = 0, scope: int = 0) -> bytes:
-    wanted, index = ip_interface(address), _index(dev)
-    family = socket.AF_INET if wanted.version == 4 else socket.AF_INET6
-    head = struct.pack("=BBBBI", family, wanted.network.prefixlen, flags, scope, index)
-    return head + _attribute(_IFA_LOCAL, wanted.packed) + _attribute(_IFA_ADDRESS, wanted.packed)
-
-
-def _route(
-    to: str, via: str, dev: str, table: int, metric: int, src: str, protocol: int, scope: int
-) -> bytes:
-    """Raises OSError when its device does not exist."""
-    if to == "default":
-        to = "::/0" if ":" in via + src else "0.0.0.0/0"
-    net = ip_network(to, strict=False)
-    family = socket.AF_INET if net.version == 4 else socket.AF_INET6
-    head = (family, net.prefixlen, 0, 0, table if table < 256 else 0, protocol, scope, _UNICAST, 0)
-    body = struct.pack("=BBBBBBBBI", *head) + _number(_RTA_TABLE, table)
-    if net.prefixlen:
-        body += _attribute(_RTA_DST, net.network_address.packed)
-    if via:
-        gateway = ip_address(via)
-        if gateway.version == net.version:
-            body += _attribute(_RTA_GATEWAY, gateway.packed)
-        else:
-            its = socket.AF_INET if gateway.version == 4 else socket.AF_INET6
-            body += _attribute(_RTA_VIA, struct.pack("=H", its) + gateway.packed)
-    if dev:
-        body += _number(_RTA_OIF, _index(dev))
-    if metric:
-        body += _number(_RTA_PRIORITY, metric)
-    if src:
-        body += _attribute(_RTA_PREFSRC, ip_address(src).packed)
-    return body
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("=I", value))
-
-
-def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode() + b"\0")
+        with IPRoute() as connection:
+            yield connection
+    except NetlinkError as error:
+        if error.code not in fine:
+            raise OSError(error.code, os.strerror(error.code)) from None
 
 
 def _index(dev: str) -> int:
@@ -174,6 +111,24 @@ def _index(dev: str) -> int:
         return socket.if_nametoindex(dev)
     except OSError:
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), dev) from None
+
+
+def _route(to: str, via: str, dev: str, table: int, metric: int, src: str) -> dict[str, Any]:
+    """The words of a route; raises OSError when its device does not exist."""
+    if to == "default":
+        to = "::/0" if ":" in via + src else "0.0.0.0/0"
+    net = ip_network(to, strict=False)
+    words: dict[str, Any] = {"dst": str(net), "table": table}
+    words["family"] = socket.AF_INET if net.version == 4 else socket.AF_INET6
+    if via:
+        words["gateway"] = via
+    if dev:
+        words["oif"] = _index(dev)
+    if metric:
+        words["priority"] = metric
+    if src:
+        words["prefsrc"] = src
+    return words
 
 
 def _keep_secondaries(dev: str) -> None:
