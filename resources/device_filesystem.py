@@ -66,16 +66,18 @@ class DeviceFilesystem:
         if elsewhere := self._elsewhere(spec, table, device, ours):
             places = ", ".join(mount.target for mount in elsewhere)
             note = warning(f"{spec['dev']} is mounted on {places} instead")
-            blocked = f"{spec['dev']} is mounted on {places}: umount it there"
-            return replace(
-                mounting.vacant(shell, where, blocked), state=State.WARN, notes=(note,), provisioned=True
-            )
+            # Directories of it shown elsewhere (bind mounts) may well be ours, and are no obstacle.
+            binds = all(mount.root != "/" for mount in elsewhere)
+            blocked = "" if binds else f"{spec['dev']} is mounted on {places}: umount it there"
+            seen = mounting.vacant(shell, where, blocked)
+            data = {**seen.data, "in_use": True}
+            return replace(seen, state=State.WARN, notes=(note,), provisioned=True, data=data)
         return self._unmounted(spec, mounting.vacant(shell, where), device, facts)
 
     def operations(self, spec: DeviceSpec, seen: Observed, goal: Goal) -> tuple[Operation, ...]:
         """Check, mount, give the owner; or unmount, ending what still uses it."""
         check: tuple[Operation, ...] = ()
-        if self.check and not seen.data.get("readonly"):
+        if self.check and not seen.data.get("readonly") and not seen.data.get("in_use"):
             check = (Exec((*self.check, spec["dev"]), ok=self.check_ok, timeout=HOUR, alone=spec["dev"]),)
         mount = DoMount(spec["dev"], tidy(spec["mnt"]), self.fstype, spec["mnt_opt"])
         return mounting.operations(spec, seen, goal, mounting.Recipe(mount, before=check))
