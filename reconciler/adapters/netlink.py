@@ -120,7 +120,9 @@ def _route(to: str, via: str, dev: str, table: int, metric: int, src: str) -> di
     net = ip_network(to, strict=False)
     words: dict[str, Any] = {"dst": str(net), "table": table}
     words["family"] = socket.AF_INET if net.version == 4 else socket.AF_INET6
-    if via:
+    if via and ":" in via and net.version == 4:
+        words["via"] = {"family": socket.AF_INET6, "addr": via}
+    elif via:
         words["gateway"] = via
     if dev:
         words["oif"] = _index(dev)
