@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from reconciler.adapters.facts import standard_sources
 from reconciler.adapters.facts.hub import Hub
 from reconciler.adapters.journal import SqliteJournal
 from reconciler.adapters.linux import LinuxHost
+from reconciler.adapters.places import alone, boot_id, make_directories
 from reconciler.adapters.programs import Programs
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.adapters.store_sqlite import SqliteStore
@@ -156,8 +156,8 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
     this run directory, or a directory cannot be made.
     """
     async with AsyncExitStack() as stack:
-        _directories(settings)
-        stack.enter_context(_alone(settings.run / "standfast.lock"))
+        make_directories(settings)
+        stack.enter_context(alone(settings.run / "standfast.lock"))
         store, notices = await _store(settings, keep)
         stack.push_async_callback(store.close)
         journal = SqliteJournal(settings.state / "events.db", settings.events_days, settings.events_mb)
@@ -200,10 +200,10 @@ async def _wired(
     stack: AsyncExitStack, settings: Settings, store: Store, journal: SqliteJournal, account: Account
 ) -> Running:
     """Every part made and handed to those that need it; the hub's event channels are open."""
-    clock, boot_id, tell = SystemClock(), _boot_id(), Telling(journal, account)
+    clock, boot, tell = SystemClock(), boot_id(), Telling(journal, account)
     queue = KeyQueue()
     stack.callback(queue.close)
-    desk = Desk(store, settings.node, boot_id, clock, queue.add)
+    desk = Desk(store, settings.node, boot, clock, queue.add)
     await desk.start()
     stack.push_async_callback(desk.close)
 
@@ -211,7 +211,7 @@ async def _wired(
     programs = Programs(settings)
     host = LinuxHost(settings, programs, lambda owner: environment(records, settings.node, owner))
     stack.callback(host.close)
-    node = NodeSeen(settings.node, boot_id, settings.labels)
+    node = NodeSeen(settings.node, boot, settings.labels)
     sources = standard_sources(settings, desk.memory, node, programs, host.run_check)
     hub = Hub(settings, queue.add, sources)
     await hub.start()
@@ -334,33 +334,6 @@ def _kind(store: Store) -> str:
     return "memory" if isinstance(store, MemoryStore) else "sqlite"
 
 
-def _directories(settings: Settings) -> None:
-    for path, mode in ((settings.run, 0o755), (settings.state, 0o755)):
-        try:
-            path.mkdir(parents=True, exist_ok=True, mode=mode)
-        except OSError as fault:
-            if path == settings.run:
-                raise NeedsPerson(
-                    f"{path} cannot be made: {fault.strerror}; name another with --run"
-                ) from None
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One agent for each run directory; the kernel lets go of the lock however we end."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NeedsPerson(
-                f"another agent runs with {path.parent}: stop it, or name another directory with --run"
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _home(settings: Settings) -> Home:
     return Home(
         node=settings.node,
@@ -372,10 +345,6 @@ def _home(settings: Settings) -> Home:
         run=str(settings.run),
         root=os.geteuid() == 0,
     )
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def _tell_of_us(tell: Telling, reason: str, text: str, service: str = "", ok: bool = True) -> None:
@@ -401,9 +370,3 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def with_paths(settings: Settings, **paths: str | None) -> Settings:
-    """Settings with the given directories moved; None leaves one where it is."""
-    moved: Mapping[str, Path] = {name: Path(p).absolute() for name, p in paths.items() if p}
-    return replace(settings, **moved)  # type: ignore[arg-type]  # the names are those of path fields

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from reconciler.adapters.places import with_paths
 from reconciler.cli import client, tree
 from reconciler.contracts import Event
-from reconciler.daemon import Running, running, with_paths
+from reconciler.daemon import Running, running
 from reconciler.decide.documents.node import read_node
 from reconciler.errors import NeedsPerson
 from reconciler.settings import Settings
