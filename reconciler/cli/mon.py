@@ -8,11 +8,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reconciler.cli import client, judge, output, tree
+from reconciler.cli import client, live, output, tree
 
 HELP = "Watch agent, hosts and services at a glance, a cell for each host."
 
-AGAIN = 1.0  # seconds before a lost agent is looked for again
 ICONS = {
     "up": "O",
     "stdby up": "S",
@@ -40,48 +39,16 @@ def arguments(parser: Any) -> None:
 
 def run(args: Any) -> int:
     if args.watch:
-        return _watch(args)
+        return live.live(args, lambda node, services: _show(args, node, services, live.clear()))
     node = client.get(args, "/v1/node")
     found = client.get(args, "/v1/services", {"selector": args.selectors})
     _show(args, node, found["items"])
     return client.OK
 
 
-def _watch(args: Any) -> int:
-    """Draw again at every change, until interrupted; a lost agent is waited for."""
-    while True:
-        try:
-            _follow(args)
-        except client.Failed as failure:
-            if failure.code != client.NO_AGENT:
-                raise
-            output.say(f"{_clear()}{failure}\nwaiting for it…")
-            time.sleep(AGAIN)
-
-
-def _follow(args: Any) -> None:
-    node = client.get(args, "/v1/node")
-    known: dict[str, Any] = {}
-    complete = False
-    for kind, thing in client.stream(args, "/v1/watch", {"selector": args.selectors}):
-        if kind == "service":
-            known[judge.name_of(thing)] = thing
-        elif kind == "deleted":
-            known.pop(judge.name_of(thing), None)
-        elif kind == "node":
-            node = thing
-        complete = complete or kind == "ready"
-        if complete and kind in ("service", "deleted", "node", "ready"):
-            _show(args, node, list(known.values()), _clear())
-
-
 def _show(args: Any, node: Mapping[str, Any], services: Sequence[Any], before: str = "") -> None:
     value = {"node": node, "items": list(services)}
     output.show(args, value, lambda: before + render(node, services, output.colour()))
-
-
-def _clear() -> str:
-    return "\x1b[H\x1b[J" if output.width() else ""
 
 
 def render(

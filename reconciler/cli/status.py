@@ -6,8 +6,6 @@ from typing import Any
 from reconciler.cli import client, judge, output, tree
 
 HELP = "show services and their resources as a tree; exit 0 only if all are as wanted"
-AGAIN = 1.0  # seconds before a lost agent is looked for again
-CLEAR = "\x1b[H\x1b[J"
 
 
 def arguments(parser: Any) -> None:
@@ -49,33 +47,12 @@ def fault_text(fault: Mapping[str, Any]) -> str:
 
 
 def watch(args: Any) -> int:
-    """Draw again at every change, until interrupted; a lost agent is waited for."""
-    import time
+    """Draw again at every change."""
+    from reconciler.cli import live  # only who watches waits for it
 
-    while True:
-        try:
-            _follow(args)
-        except client.Failed as failure:
-            if failure.code != client.NO_AGENT:
-                raise
-            output.say(f"{_clear()}{failure}\nwaiting for it…")
-            time.sleep(AGAIN)
-
-
-def _follow(args: Any) -> None:
-    known: dict[str, Any] = {}
-    complete = False
-    for kind, thing in client.stream(args, "/v1/watch", {"selector": args.selectors}):
-        if kind == "service":
-            known[judge.name_of(thing)] = thing
-        elif kind == "deleted":
-            known.pop(judge.name_of(thing), None)
-        elif kind == "ready":
-            complete = True
-        if complete and kind in ("service", "deleted", "ready"):
-            services = [known[key] for key in sorted(known)]
-            output.show(args, {"items": services}, lambda: _clear() + page(services))  # noqa: B023  # used at once
-
-
-def _clear() -> str:
-    return CLEAR if output.width() else ""
+    return live.live(
+        args,
+        lambda _node, services: output.show(
+            args, {"items": services}, lambda: live.clear() + page(services)
+        ),
+    )

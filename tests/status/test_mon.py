@@ -7,7 +7,7 @@ from argparse import Namespace
 import pytest
 
 from reconciler import model
-from reconciler.cli import client, mon
+from reconciler.cli import client, live, mon
 from reconciler.cli.mon import ICONS, render
 from tests.status.test_tree import FROZEN, NOW, instance, service
 
@@ -156,7 +156,7 @@ def test_watch_draws_again_and_waits_for_a_lost_agent(monkeypatch, capsys):
 
     monkeypatch.setattr(client, "get", lambda args, path, query=None: NODE)
     monkeypatch.setattr(client, "stream", stream)
-    monkeypatch.setattr(mon.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(live.time, "sleep", lambda seconds: None)
     with pytest.raises(KeyboardInterrupt):
         mon.run(Namespace(**{**vars(ARGS), "watch": True}))
     drawn = capsys.readouterr().out.split("Agent")[1:]
