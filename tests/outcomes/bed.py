@@ -164,19 +164,22 @@ class Bed:
         for pid in self.programs():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        loops = self.loops()  # before their files are out of sight
         for target in reversed(self.mounts()):
             subprocess.run(["umount", "-l", target], capture_output=True, check=False)
-        for device in self.loops():
+        for device in loops:
             subprocess.run(["losetup", "-d", device], capture_output=True, check=False)
         self._clear_groups()
 
     def _clear_groups(self) -> None:
         root = Groups.find(self.settings()).root
-        if root is None:
-            return
-        for directory in [*sorted(root.rglob("*/"), reverse=True), root]:
-            with contextlib.suppress(OSError):  # a process is on its way out
-                directory.rmdir()
+        for _ in range(200):  # what was killed is on its way out
+            if root is None or not root.exists():
+                return
+            for directory in [*sorted(root.rglob("*/"), reverse=True), root]:
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+            time.sleep(0.01)
 
 
 _STANDFAST = (sys.executable, "-m", "reconciler.cli.main")
