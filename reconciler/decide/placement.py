@@ -19,7 +19,6 @@ class Decision:
     code: str
     because: tuple[str, ...]
     frozen: Frozen | None = None
-    create: bool = False  # a person asked: create also what was provisioned once
     destroy: bool = False
     underlying: ServiceGoal | None = None  # the goal there would be without the freeze
 
@@ -117,7 +116,7 @@ def _one_off(wish: Wish, by_policy: Decision) -> Decision | None:
             goal = ServiceGoal.DOWN if wish.phase == "down" else ServiceGoal.UP
             return Decision(goal, "AskedRestart", chain)
         case "provision" if not wish.rids:
-            return Decision(ServiceGoal.UP, "AskedProvision", chain, create=True)
+            return Decision(ServiceGoal.UP, "AskedProvision", chain)
         case "unprovision" | "purge":
             return Decision(ServiceGoal.ABSENT, "AskedUnprovision", chain, destroy=True)
         case "start" if not wish.rids:
@@ -176,6 +175,15 @@ def short_of(resource: Resource, downto: str) -> bool:
     """It stops after this group or resource."""
     mine, last = _position(resource.rid), _position(downto)
     return mine < last or (mine == last and "#" in downto and natural(resource.rid) < natural(downto))
+
+
+def may_create(resource: Resource, asked: Asked, created: bool) -> bool:
+    """Missing data may be made: what never was, if the document says so; anything, if a person does."""
+    wish = asked.wish
+    by_word = (
+        wish is not None and wish.verb == "provision" and (not wish.rids or named(resource, wish.rids))
+    )
+    return resource.common.creatable and (by_word or (resource.common.provision and not created))
 
 
 def named(resource: Resource, words: tuple[str, ...]) -> bool:

@@ -236,6 +236,8 @@ class Reconciler:
                 self._desk.put_applied(record.key, step.rid, made[step.rid].resource)
                 if made[step.rid].seen.state is State.DOWN and step.rid.startswith(("fs#", "disk#")):
                     self._count_start(Owner(record.key, step.rid))
+            if step.act is Act.STOP:
+                record.forced -= {step.rid}  # the wait was passed over once; a second failure waits again
             self.jobs.start(record.key, step)
 
     def _count_start(self, owner: Owner) -> None:
@@ -251,7 +253,10 @@ class Reconciler:
         who: Roster,
     ) -> None:
         """Wishes that are fulfilled, resources that are gone for good, a deleted service's end."""
-        if (wish := asked.wish) and (after := progress.next_wish(wish, record, made)) != wish:
+        wish = asked.wish
+        if wish and self._desk.asked(record.key).wish != wish:
+            wish = None  # it was taken back, or another came, while this pass looked
+        if wish and (after := progress.next_wish(wish, record, made)) != wish:
             if after is None:
                 record.answer = Answer(wish, "fulfilled")
                 self._event(record, "wish", f"{wish}: done", reason="Fulfilled")

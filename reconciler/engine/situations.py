@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from reconciler.decide.asked import Asked
 from reconciler.decide.edits import compare
 from reconciler.decide.order import Order
-from reconciler.decide.placement import Decision, goal_of
+from reconciler.decide.placement import Decision, goal_of, may_create
 from reconciler.decide.plan import UPWARD, Situation
 from reconciler.engine.desk import Desk
 from reconciler.engine.observe import Seen
@@ -86,8 +86,10 @@ def situations(
     for rid, one in seen.items():
         goal = goal_of(one.resource, decision, asked)
         departed = rid not in who.wanted
+        after = goal
         if departed or (rid in who.replaced and goal is not Goal.NONE):
             goal = Goal.NONE if decision.frozen or _let_go(record, decision) else Goal.DOWN
+        created = desk.memory(Owner(record.key, rid)).get("provisioned") == "yes"
         made[rid] = Situation(
             resource=one.resource,
             seen=one.observed,
@@ -95,41 +97,44 @@ def situations(
             running=rid in busy,
             missing=one.missing,
             by_check=one.by_check,
-            created=desk.memory(Owner(record.key, rid)).get("provisioned") == "yes",
-            may_create=_may_create(one.resource, decision),
+            created=created,
+            may_create=may_create(one.resource, asked, created),
             destroy=decision.destroy and one.resource.common.unprovision,
         )
-    _restart_what_stands_on(made, seen, who, order, record, desk)
+        if rid in who.replaced and goal is Goal.DOWN:
+            made[rid] = _replaced(made[rid], who, after)
+    _restart_what_stands_on(made, who, order, record, desk)
     for rid, s in made.items():
         stood_on = _stood_on(s, made, order, desk, record.key)
         made[rid] = replace(s, remember=stood_on)
     return made
 
 
-def _may_create(resource: Resource, decision: Decision) -> bool:
-    return resource.common.creatable and (resource.common.provision or decision.create)
-
-
 def _let_go(record: Record, decision: Decision) -> bool:
     return record.deleted and record.service.on_delete == "orphan"
 
 
+def _replaced(old: Situation, who: Roster, after: Goal) -> Situation:
+    """As applied, to go down; the wanted one takes its place where it is wanted up."""
+    rid, why = old.resource.rid, f"{who.replaced[old.resource.rid]} was edited"
+    if after is Goal.DOWN:
+        return replace(old, why=why)
+    down = Observed(State.DOWN, label=old.seen.label, provisioned=old.seen.provisioned)
+    successor = replace(old, resource=who.wanted[rid], seen=down, goal=after, running=False)
+    return replace(old, why=why, successor=successor)
+
+
 def _restart_what_stands_on(
     made: dict[str, Situation],
-    seen: Mapping[str, Seen],
     who: Roster,
     order: Order,
     record: Record,
     desk: Desk,
 ) -> None:
     """What stands on a thing that goes down goes down first and comes back after."""
-    for rid, keyword in who.replaced.items():
-        old = made[rid]
-        if old.goal is not Goal.DOWN:
+    for rid in who.replaced:
+        if made[rid].goal is not Goal.DOWN:
             continue
-        down = Observed(State.DOWN, label=old.seen.label, provisioned=old.seen.provisioned)
-        successor = replace(old, resource=who.wanted[rid], seen=down, goal=Goal.UP, running=False)
-        made[rid] = replace(old, why=f"{keyword} was edited", successor=successor)
         for other in order.rids:
             if rid in order.stands_on[other] and made[other].goal is Goal.UP and other not in who.replaced:
                 made[other] = _anew(made[other], f"{rid} changes")

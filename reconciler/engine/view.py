@@ -32,6 +32,8 @@ class View:
         avail, overall, placement = service_status(service, {self._node: here})
         frozen = decision.frozen if decision else None
         goal = decision.goal if decision else ServiceGoal.UNTOUCHED
+        # After a failed start everything is down for a while, and yet nobody wants it so.
+        wanted = ServiceGoal.UP if decision and decision.code == "StartFailed" else goal
         old = before["status"]["conditions"] if before else ()
         return {
             "apiVersion": "standfast/v1",
@@ -56,7 +58,7 @@ class View:
                 "frozen": frozen_object(frozen),
                 "conditions": conditions(
                     reports,
-                    goal=goal,
+                    goal=wanted,
                     generation=service.generation,
                     now=now,
                     before=old,

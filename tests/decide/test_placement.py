@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.decide.asked import NOBODY, Asked, Frozen, Wish, read, written
-from reconciler.decide.placement import Here, decide, goal_of, refusal
+from reconciler.decide.placement import Here, decide, goal_of, may_create, refusal
 from reconciler.model import Goal, Service, ServiceGoal
 from tests.decide.build import res
 
@@ -193,6 +193,29 @@ def test_a_local_wish_for_a_part_acts_on_that_part_alone_while_frozen():
     assert goals == {"ip#0": Goal.NONE, "fs#a": Goal.NONE, "app#0": Goal.UP, "fs#s": Goal.NONE}
     not_local = replace(asked, wish=wish("start", rids=("app#0",)))
     assert goal_of(STACK[2], decide(svc(), not_local, HERE), not_local) is Goal.NONE
+
+
+@pytest.mark.parametrize(
+    ("common", "asked", "created", "may"),
+    [
+        pytest.param({}, NOBODY, False, True, id="never made, and the document provisions"),
+        pytest.param({}, NOBODY, True, False, id="made once: missing is vanished, nothing is made anew"),
+        pytest.param({}, Asked(wish=wish("provision")), True, True, id="made once, and a person says so"),
+        pytest.param({}, Asked(wish=wish("provision", rids=("fs#a",))), True, True, id="this one by name"),
+        pytest.param({}, Asked(wish=wish("provision", rids=("ip#0",))), True, False, id="another by name"),
+        pytest.param({}, Asked(wish=wish("start")), True, False, id="a start is not that word"),
+        pytest.param({"provision": False}, NOBODY, False, False, id="only on command"),
+        pytest.param(
+            {"provision": False, "creatable": False},
+            Asked(wish=wish("provision")),
+            False,
+            False,
+            id="never",
+        ),
+    ],
+)
+def test_what_may_be_created(common, asked, created, may):
+    assert may_create(res("fs#a", **common), asked, created) is may
 
 
 def test_what_is_asked_survives_the_store():
