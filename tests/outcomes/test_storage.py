@@ -3,6 +3,7 @@
 import subprocess
 from hashlib import sha256
 
+from reconciler.engine import progress
 from tests import kernel
 from tests.outcomes.frozen import frozen
 
@@ -118,6 +119,7 @@ async def test_fsck_failure(bed):
     async with bed.agent() as agent:
         await agent.until(lambda: agent.stalled("db") == "StartFailed")
         await agent.until(lambda: bed.loops() == [])  # what the start had activated is rolled back
+        await agent.until(lambda: agent.condition("db", "Ready")["reason"] == "Down")
         assert "e2fsck -p" in agent.condition("db", "Stalled")["message"]
         assert "RUN fsck MANUALLY" in agent.condition("db", "Stalled")["message"]
         assert len(agent.operations("db", "fs#data", ok=False)) == 2  # once, and its one restart
@@ -144,7 +146,8 @@ async def test_device_with_a_foreign_signature(bed):
         assert bed.mounts() == [f"{bed.root}/data"]
 
 
-async def test_disk_full(bed):
+async def test_disk_full(bed, monkeypatch):
+    monkeypatch.setattr(progress, "START_FAILED_FIRST", 1.5)
     full = bed.root / "full"
     bed.run(
         f"mkdir {full}; mount -t tmpfs -o size=64k,nr_inodes=4 small {full}; touch {full}/1 {full}/3"
@@ -162,8 +165,7 @@ async def test_disk_full(bed):
         assert "mkfs.ext4" in agent.condition("db", "Stalled")["message"]
         await agent.until(lambda: bed.mounts() == [str(full)] and bed.loops() == [])  # rolled back
         bed.run(f"rm {full}/1; mount -o remount,size=64m {full}")
-        for name in ("web", "db"):
-            await agent.ask(name, "clear")
+        for name in ("web", "db"):  # by itself: a new start follows
             await agent.up(name)
 
 
@@ -194,5 +196,6 @@ async def test_hung_mount(bed):
             await agent.until(lambda: agent.stalled("db") == "StopStuck")  # not silently left behind
             assert len(bed.mounts()) == 2
             server.thaw()
+            await agent.ask("db", "stop", force=True)  # not to wait for the next try
             await agent.until(lambda: agent.is_ready("db"))
             assert bed.mounts() == [str(server.target)]
