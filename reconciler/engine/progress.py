@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.decide import backoff
-from reconciler.decide.asked import Asked, Wish
+from reconciler.decide.asked import Wish
 from reconciler.decide.backoff import Budget
 from reconciler.decide.placement import Decision, named
 from reconciler.decide.plan import UPWARD, Situation
@@ -208,15 +208,6 @@ def next_wish(wish: Wish, record: Record, made: Mapping[str, Situation]) -> Wish
             return wish
         case _:
             return None
-
-
-def after_wish(asked: Asked, wish: Wish) -> Asked:
-    """What stays asked when a one-off wish was taken up: parts stopped on purpose, a standing stop."""
-    match wish.verb:
-        case "unprovision" | "purge":
-            return replace(asked, standing=Wish("stop", wish.who, wish.at, wish.id, f"after {wish.verb}"))
-        case _:
-            return asked
 
 
 def nothing_left(record: Record, made: Mapping[str, Situation]) -> bool:

@@ -260,8 +260,7 @@ class Reconciler:
             if after is None:
                 record.answer = Answer(wish, "fulfilled")
                 self._event(record, "wish", f"{wish}: done", reason="Fulfilled")
-            left = replace(self._desk.asked(record.key), wish=after)
-            self._desk.put_asked(record.key, progress.after_wish(left, wish) if after is None else left)
+            self._desk.put_asked(record.key, replace(self._desk.asked(record.key), wish=after))
             if after is None and wish.verb == "purge":
                 self.discard(record.key)
         for rid, s in made.items():
