@@ -4,11 +4,20 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar, cast
 
 from reconciler.errors import MayHeal
 
 T = TypeVar("T")
+SPARE = 10.0
+"""Seconds a thread without work is kept: starting one holds up the loop until it runs."""
+
+
+class _Call(NamedTuple):
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any]
+    call: Callable[[], Any]
 
 
 class Outside:
@@ -22,6 +31,9 @@ class Outside:
     def __init__(self, most: int = 64) -> None:
         self._room = asyncio.Semaphore(most)
         self._busy: dict[str, asyncio.Future[Any]] = {}
+        self._calls: SimpleQueue[_Call] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0  # threads that wait for a call, or are just about to
 
     async def run(self, thing: str, call: Callable[[], T], limit: float) -> T:
         """What `call` returns or raises; MayHeal when it does not return within `limit` seconds.
@@ -36,9 +48,7 @@ class Outside:
         except TimeoutError:
             raise MayHeal(f"not tried: an earlier call about {thing} has not returned yet") from None
         done = self._busy[thing]
-        threading.Thread(
-            target=_work, args=(loop, done, call), name=f"outside {thing}", daemon=True
-        ).start()
+        self._hand_over(_Call(loop, done, call))
         await asyncio.wait({done}, timeout=max(0.0, deadline - loop.time()))
         if not done.done():
             raise MayHeal(f"no answer from the kernel about {thing} within {limit:g} s")
@@ -63,15 +73,38 @@ class Outside:
 
         done.add_done_callback(ended)
 
+    def _hand_over(self, call: _Call) -> None:
+        with self._lock:
+            at_hand = self._idle > 0
+            self._idle -= at_hand
+        self._calls.put(call)
+        if not at_hand:
+            threading.Thread(target=self._work, name="outside", daemon=True).start()
 
-def _work(loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any], call: Callable[[], Any]) -> None:
+    def _work(self) -> None:
+        """In a thread: calls, one after another, until there is none for a while."""
+        while True:
+            try:
+                work = self._calls.get(timeout=SPARE)
+            except Empty:
+                with self._lock:
+                    if self._idle:
+                        self._idle -= 1
+                        return
+                continue  # a call was just handed over to us
+            _carry_out(work)
+            with self._lock:
+                self._idle += 1
+
+
+def _carry_out(work: _Call) -> None:
     answer: tuple[bool, Any]
     try:
-        answer = True, call()
+        answer = True, work.call()
     except Exception as error:  # carried over to the caller, whatever it is
         answer = False, error
     with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
-        loop.call_soon_threadsafe(_tell, done, answer)
+        work.loop.call_soon_threadsafe(_tell, work.done, answer)
 
 
 def _tell(done: asyncio.Future[Any], answer: tuple[bool, Any]) -> None:

@@ -135,7 +135,7 @@ async def test_link_goes_up(world):
         ),
         pytest.param({"to": "default", "via": "2001:db8::1"}, "default via 2001:db8::1", id="v6 default"),
         pytest.param(
-            {"to": "198.51.100.0/24", "via": "2001:db8::1"}, "via inet6 2001:db8::1", id="v4 by a v6 gateway"
+            {"to": "198.51.100.0/24", "via": "2001:db8::1"}, "via inet6 2001:db8::1", id="v4 by v6 gateway"
         ),
     ],
 )
