@@ -39,13 +39,13 @@ async def test_one_that_cannot_be_ended_is_not_started_again(monkeypatch, tmp_pa
     prober, pids = Prober(), []
     argv = ("sh", "-c", f"echo $$ >> {tmp_path}/pids; exec sleep 30")
     with monkeypatch.context() as patched:
-        patched.setattr("asyncio.subprocess.Process.kill", lambda process: pids.append(process.pid))
+        patched.setattr(run, "_kill", lambda probe: pids.append(probe.pid))
         for expected in ("did not answer", "hangs and cannot be ended"):
             with pytest.raises(MayHeal, match=expected):
                 await prober.run(argv, 0.2)
     assert (tmp_path / "pids").read_text().split() == [str(pids[0])]
     os.kill(pids[0], 9)
-    await prober._stuck[argv].wait()
+    assert await run.readable(prober._stuck[argv].pidfd, 5)
     with pytest.raises(MayHeal, match="did not answer"):
         await prober.run(argv, 0.2)
 

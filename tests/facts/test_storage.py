@@ -13,7 +13,7 @@ from reconciler.adapters.facts.run import Prober
 from reconciler.adapters.facts.signatures import SignatureSource, decode
 from reconciler.adapters.facts.uevents import Uevents, block_name
 from reconciler.asks import NOT_YET, Block, BlockDevice, Failed, Loop, Loops, Signature, Signatures
-from tests.facts.conftest import A, root, sh
+from tests.facts.conftest import A, B, root, sh
 
 pytestmark = root
 
@@ -222,6 +222,49 @@ async def test_a_signature_that_is_written_wakes_who_reads_it(bench, loop_file):
         sh(f"mkswap -q {loop_file}; losetup -d {device}")
         again = sh(f"losetup {device} {loop_file} && echo {device}").strip()
         assert (await b.until(Signatures(again), lambda found: found and found.kind == "swap")).uuid
+
+
+async def test_news_of_another_device_costs_no_look(bench, loop_file, tmp_path):
+    """A hundred devices that come one after another must not be probed a hundred times each."""
+    device, other = attach(loop_file), tmp_path / "other.img"
+    write_new(other, 1 << 20)
+    async with bench(sources()) as b:
+        for ask in (Signatures(device), BlockDevice(device)):
+            await b.get(ask)
+        b.hub.follow(A, (Signatures(device), BlockDevice(device)))
+        b.hub.follow(B, (Loops(),))
+        await b.get(Loops(), B)
+        before = {name: seen.looks for name, seen in b.hub.statistics().items()}
+        second = attach(other)
+        try:
+            await b.until(Loops(), of(other), B, within=1)
+            after = {name: seen.looks for name, seen in b.hub.statistics().items()}
+            assert after["loops"] > before["loops"]
+            assert (after["signatures"], after["block"]) == (before["signatures"], before["block"])
+        finally:
+            sh(f"losetup -d {second}")
+
+
+async def test_a_device_asked_for_by_a_link_is_looked_at_whatever_is_told(bench, loop_file, tmp_path):
+    """The link may lead elsewhere by now."""
+    other, link = tmp_path / "other.img", tmp_path / "link"
+    write_new(other, 1 << 20)
+    link.symlink_to(attach(loop_file))
+    async with bench(sources()) as b:
+        first = await b.follow(BlockDevice(str(link)))
+        (tmp_path / "new").symlink_to(second := attach(other))
+        try:
+            os.replace(tmp_path / "new", link)
+            sh(f"losetup -c {second}; truncate -s 2M {other}; losetup -c {second}")
+            found = await b.until(BlockDevice(str(link)), lambda block: block != first, within=1)
+            assert found.path == second
+        finally:
+            sh(f"losetup -d {second}")
+
+
+def write_new(path, size):
+    with open(path, "wb") as file:
+        file.truncate(size)
 
 
 async def test_a_device_with_two_signatures_carries_several(bench, loop_file):

@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.adapters.facts.run import NotInstalled, Prober
 from reconciler.adapters.facts.source import Base, Desk, Subject
-from reconciler.adapters.facts.uevents import Uevents
+from reconciler.adapters.facts.uevents import Names, Uevents
 from reconciler.adapters.facts.workers import Workers
 from reconciler.asks import Block, BlockDevice, Failed
 from reconciler.errors import MayHeal
@@ -26,6 +26,7 @@ class BlockSource(Base):
         self._uevents, self._prober = uevents, prober
         self._workers = Workers(16, self.ask_again)
         self._finders = asyncio.Semaphore(4)
+        self._names = Names()
 
     async def start(self, desk: Desk) -> None:
         await super().start(desk)
@@ -33,6 +34,7 @@ class BlockSource(Base):
         self._uevents.start()
 
     async def look(self, subjects: Sequence[Subject]) -> None:
+        self._names.asked(subjects)
         named = [subject for subject in subjects if block_path(_ask(subject).path)]
         plain = {subject: _ask(subject).path for subject in subjects if subject not in named}
         await asyncio.gather(self._stat(plain), *(self._find(subject) for subject in named))
@@ -46,15 +48,22 @@ class BlockSource(Base):
             await self._stat({subject: path})
 
     async def _stat(self, paths: Mapping[Subject, str]) -> None:
-        await self._workers.run(
-            paths, lambda subject: device(paths[subject]), lambda _: LIMIT, self.desk.report
-        )
+        def report(answers: Mapping[Subject, Block | Failed | None]) -> None:
+            for subject, answer in answers.items():
+                real = answer.path if isinstance(answer, Block) else ""
+                self._names.found(subject, _ask(subject).path, real)
+            self.desk.report(answers)
+
+        await self._workers.run(paths, lambda subject: device(paths[subject]), lambda _: LIMIT, report)
+
+    def forget(self, subjects: Iterable[Subject]) -> None:
+        self._names.forget(subjects)
 
     async def close(self) -> None:
         self._uevents.close()
 
     def _heard(self, name: str) -> None:
-        self.desk.changed()
+        self.desk.changed(self._names.of(name))
 
 
 def device(path: str) -> Block | None:

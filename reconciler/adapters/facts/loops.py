@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from reconciler.adapters.facts.source import Base, Desk, Subject
 from reconciler.adapters.facts.uevents import Uevents
@@ -43,10 +42,18 @@ def read(sysfs: str) -> tuple[Loop, ...]:
     names = [name for name in os.listdir(sysfs) if name.startswith("loop")]
     found = []
     for name in sorted(names, key=lambda name: (len(name), name)):
-        place = Path(sysfs, name, "loop")
-        with contextlib.suppress(FileNotFoundError, OSError):  # not attached, or gone while we read
-            file = os.fsdecode((place / "backing_file").read_bytes()).removesuffix("\n")
-            offset, limit = int((place / "offset").read_text()), int((place / "sizelimit").read_text())
-            autoclear = (place / "autoclear").read_text().strip() == "1"
-            found.append(Loop(f"/dev/{name}", file, offset, limit, autoclear))
+        place = f"{sysfs}/{name}/loop"
+        with contextlib.suppress(OSError):  # not attached, or gone while we read
+            file = _read(f"{place}/backing_file")
+            offset, limit = int(_read(f"{place}/offset")), int(_read(f"{place}/sizelimit"))
+            found.append(Loop(f"/dev/{name}", file, offset, limit, _read(f"{place}/autoclear") == "1"))
     return tuple(found)
+
+
+def _read(path: str) -> str:
+    """There may be hundreds of these: without the layers of `open`."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.fsdecode(os.read(file, 4096).removesuffix(b"\n"))
+    finally:
+        os.close(file)

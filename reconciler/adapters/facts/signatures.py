@@ -4,13 +4,13 @@ import asyncio
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.adapters.facts.block import path_of
 from reconciler.adapters.facts.run import NotInstalled, Prober
 from reconciler.adapters.facts.source import Base, Desk, Subject
-from reconciler.adapters.facts.uevents import Uevents
+from reconciler.adapters.facts.uevents import Names, Uevents
 from reconciler.adapters.facts.workers import Workers
 from reconciler.asks import Failed, Signature, Signatures
 from reconciler.errors import MayHeal
@@ -29,6 +29,7 @@ class SignatureSource(Base):
         self._uevents, self._prober = uevents, prober
         self._workers = Workers(16, self.ask_again)
         self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._names = Names()
 
     async def start(self, desk: Desk) -> None:
         await super().start(desk)
@@ -36,7 +37,11 @@ class SignatureSource(Base):
         self._uevents.start()
 
     async def look(self, subjects: Sequence[Subject]) -> None:
+        self._names.asked(subjects)
         await asyncio.gather(*(self._look(subject) for subject in subjects))
+
+    def forget(self, subjects: Iterable[Subject]) -> None:
+        self._names.forget(subjects)
 
     async def close(self) -> None:
         self._uevents.close()
@@ -48,9 +53,12 @@ class SignatureSource(Base):
         if isinstance(path, Failed):
             self.desk.report({subject: path})
             return
+        # Before it is opened: what is told of it from then on is news. Device nodes are in memory.
+        self._names.found(subject, subject.ask.path, os.path.realpath(path))  # noqa: ASYNC240
         opened: dict[Subject, Any] = {}
         await self._workers.run([subject], lambda _: open_anew(path), lambda _: _LIMIT, opened.update)
         if opened[subject] is not True:
+            self._names.found(subject, subject.ask.path, "")
             self.desk.report({subject: None if opened[subject] is False else opened[subject]})
             return
         async with self._at_once:
@@ -73,7 +81,7 @@ class SignatureSource(Base):
         return Failed(f"blkid {path}: {found.complaint}")
 
     def _heard(self, name: str) -> None:
-        self.desk.changed()
+        self.desk.changed(self._names.of(name))
 
 
 def open_anew(path: str) -> bool:

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from reconciler.adapters.facts.source import Subject
 
 _KERNEL, _UDEV = 1, 2  # multicast groups; udev's comes once its links in /dev/disk are made
 _AT_ONCE = 200
@@ -70,3 +72,30 @@ def block_name(data: bytes) -> str:
     if fields.get(b"SUBSYSTEM") != b"block":
         return ""
     return os.fsdecode(fields.get(b"DEVPATH", b"").rpartition(b"/")[2])
+
+
+class Names:
+    """Which subjects a device's name concerns: those it was found behind, and those with nothing behind.
+
+    What is asked by a link (LABEL=, /dev/vg/lv) concerns every device: the link may lead elsewhere now.
+    """
+
+    def __init__(self) -> None:
+        self._behind: dict[Subject, str] = {}
+
+    def asked(self, subjects: Iterable[Subject]) -> None:
+        """Before they are looked at: what is told meanwhile may concern them."""
+        for subject in subjects:
+            self._behind.setdefault(subject, "")
+
+    def found(self, subject: Subject, path: str, real: str) -> None:
+        """`real`: the device's path without links, "" when there is none."""
+        self._behind[subject] = os.path.basename(real) if path == real else ""
+
+    def forget(self, subjects: Iterable[Subject]) -> None:
+        for subject in subjects:
+            self._behind.pop(subject, None)
+
+    def of(self, name: str) -> list[Subject]:
+        """All, where events were lost: `name` is "" then."""
+        return [subject for subject, behind in self._behind.items() if not name or behind in ("", name)]
