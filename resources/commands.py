@@ -4,6 +4,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
 
 from reconciler.asks import Check, CheckResult, Facts, File
@@ -79,6 +80,7 @@ def line(command: object, action: str, shell: bool, script: str = "") -> Line:
     return Line((command,), True) if shell else Line(split(command))
 
 
+@lru_cache(maxsize=4096)
 def split(command: str) -> tuple[str, ...]:
     """Words of a command line; an open quote makes it one word, which no program is named."""
     try:
