@@ -135,8 +135,13 @@ def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> N
     )
 
 
-def judge_attempt(record: Record, decision: Decision, now: float, settings: Settings) -> str:
-    """Follow an attempt to come up; returns why it failed, once, when it just did."""
+def judge_attempt(
+    record: Record, decision: Decision, now: float, settings: Settings, busy: bool = False
+) -> str:
+    """Follow an attempt to come up; returns why it failed, once, when it just did.
+
+    `busy`: a job runs, or did when the facts were read.
+    """
     attempt = record.attempt
     if decision.goal is not ServiceGoal.UP:
         if decision.code != "StartFailed":
@@ -144,7 +149,7 @@ def judge_attempt(record: Record, decision: Decision, now: float, settings: Sett
         return ""
     up = [rid for rid, goal in record.goals.items() if goal in UPWARD]
     if record.up_as_wanted():
-        if attempt.coming_up and record.started:
+        if attempt.coming_up and (busy or record.started):
             return ""  # it has come up when what was started proves to stay
         if attempt.coming_up:
             record.attempt = Attempt(failures=attempt.failures, checked=attempt.checked)

@@ -197,7 +197,8 @@ class Reconciler:
         record.goals = {rid: s.goal for rid, s in made.items()}
         record.whole = {rid: s.resource for rid, s in made.items()}
         progress.remember_what_is_seen(record, made, self._desk)
-        why = progress.judge_attempt(record, decision, now, self._settings)
+        busy = any(s.running for s in made.values())
+        why = progress.judge_attempt(record, decision, now, self._settings, busy)
         if why:
             self._event(record, "state", f"start failed: {why}", reason="StartFailed", ok=False)
         return bool(why)
