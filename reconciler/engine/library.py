@@ -24,6 +24,9 @@ from reconciler.errors import Fault
 BULK = 8
 """More changed documents than this are checked in a process of their own."""
 
+AT_ONCE = 50
+"""Documents put in force before the loop gets its turn."""
+
 
 @dataclass(frozen=True)
 class Trouble:
@@ -48,7 +51,7 @@ class Library:
         bulk: Executor,
     ) -> None:
         """`changed` queues a key. `records` is shared with the passes."""
-        self._root, self._home, self._desk, self._records = root, home, desk, records
+        self._root, self.home, self._desk, self._records = root, home, desk, records
         self._recorder, self._clock, self._changed = recorder, clock, changed
         self._removal_after, self._bulk = removal_after, bulk
         self._files: Mapping[str, File] = {}
@@ -85,7 +88,7 @@ class Library:
     async def scan(self, confirmed: bool = False) -> float | None:
         """Look at the directory; returns the seconds after which a removal is to be judged again."""
         async with self._scanning:
-            listed = await asyncio.to_thread(listing, self._root, self._files, self._home.root)
+            listed = await asyncio.to_thread(listing, self._root, self._files, self.home.root)
             self.real, self.listed = listed.real, listed.readable
             if listed.readable:
                 await self._take_in(listed)
@@ -113,7 +116,9 @@ class Library:
             elif self._is_new(files[0]):
                 changed.append(files[0])
         checks = (self._check_file(file, len(changed)) for file in changed)
-        for file, checked in zip(changed, await asyncio.gather(*checks), strict=True):
+        for number, (file, checked) in enumerate(zip(changed, await asyncio.gather(*checks), strict=True)):
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
             self._refused.pop(file.path, None)
             if checked.service is None:
                 self._refused[file.path] = (file, checked.faults)
@@ -138,7 +143,7 @@ class Library:
         return await self._check(file.content or b"", file.path, file.key, file.flavour, together)
 
     async def _check(self, content: bytes, path: str, key: str, flavour: Flavour, together: int) -> Checked:
-        work: Callable[[], Checked] = partial(check, content, path, key, flavour, self._home)
+        work: Callable[[], Checked] = partial(check, content, path, key, flavour, self.home)
         if together <= BULK:
             return await asyncio.to_thread(work)
         return await asyncio.get_running_loop().run_in_executor(self._bulk, work)

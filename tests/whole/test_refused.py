@@ -2,25 +2,25 @@
 
 import random
 
-from reconciler.decide.documents import check
-from tests.documents.bed import HOME
+from reconciler.decide.documents import Home, check
 from tests.documents.test_fuzz import SEED, documents
 
 MANY = 120
 
 
-def _refused(chance: random.Random):
+def _refused(chance: random.Random, home: Home):
     """Only these are dropped: what is accepted would be carried out."""
     for flavour, content in documents(chance):
-        if check(content, "x.file", "root/x", flavour, HOME).faults:
+        names = ("root/x", "root/good")
+        if all(check(content, "x.file", name, flavour, home).faults for name in names):
             yield flavour, content
 
 
 async def test_what_is_refused_is_not_acted_on(bed):
     good = {"fs#flag": {"type": "flag", "path": str(bed.flag("good"))}}
     bed.write("good", good)
-    spoiled = _refused(random.Random(SEED))
     async with bed.agent() as agent:
+        spoiled = _refused(random.Random(SEED), agent.running.library.home)
         await agent.up("good")
         seen: set[str] = set()
         for number, (flavour, content) in zip(range(MANY), spoiled, strict=False):
