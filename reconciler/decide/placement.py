@@ -47,7 +47,7 @@ def decide(service: Service, asked: Asked, here: Here, deleted: bool = False) ->
         return Decision(
             ServiceGoal.UNTOUCHED, "Frozen", (*wanted.because, why), frozen, underlying=wanted.goal
         )
-    if wanted.goal is ServiceGoal.UP and here.start_failed and not asked.wish:
+    if wanted.goal is ServiceGoal.UP and here.start_failed:
         return Decision(
             ServiceGoal.DOWN, "StartFailed", (*wanted.because, f"start failed here: {here.start_failed}")
         )
@@ -117,7 +117,7 @@ def _one_off(wish: Wish, by_policy: Decision) -> Decision | None:
             return Decision(goal, "AskedRestart", chain)
         case "provision" if not wish.rids:
             return Decision(ServiceGoal.UP, "AskedProvision", chain)
-        case "unprovision" | "purge":
+        case "unprovision" | "purge" if not wish.rids:
             return Decision(ServiceGoal.ABSENT, "AskedUnprovision", chain, destroy=True)
         case "start" if not wish.rids:
             return Decision(ServiceGoal.UP, "AskedStart", chain)
@@ -131,7 +131,7 @@ def goal_of(resource: Resource, decision: Decision, asked: Asked) -> Goal:
     """The goal of one resource, following the service's."""
     if resource.common.disable or "noaction" in resource.common.tags:
         return Goal.NONE
-    if (wish := asked.wish) and (wish.local or not decision.frozen):
+    if (wish := asked.wish) and in_effect(wish, decision):
         partial = _partial(resource, wish)
         if partial is not None:
             return partial
@@ -186,6 +186,24 @@ def may_create(resource: Resource, asked: Asked, created: bool) -> bool:
     return resource.common.creatable and (by_word or (resource.common.provision and not created))
 
 
+def destroys(resource: Resource, decision: Decision, asked: Asked) -> bool:
+    """Its data is to be destroyed: a person said so of the whole service, or of this part of it."""
+    wish = asked.wish
+    part = wish is not None and wish.verb == "unprovision" and bool(wish.rids)
+    by_word = part and wish is not None and named(resource, wish.rids) and in_effect(wish, decision)
+    return resource.common.unprovision and (decision.destroy or by_word)
+
+
+def in_effect(wish: Wish, decision: Decision) -> bool:
+    """The goals follow this one-off wish now: nothing stronger (a freeze, the document) overrules it."""
+    if wish.rids:
+        return (wish.local or not decision.frozen) and decision.code not in _OVERRULING
+    return decision.code.startswith("Asked")
+
+
+_OVERRULING = ("Deleted", "NotANode", "Disabled", "Leaving")
+
+
 def named(resource: Resource, words: tuple[str, ...]) -> bool:
     """A rid, a group or a kind, as `--rid` takes them."""
     return any(word in (resource.rid, resource.group, resource.kind) for word in words)
@@ -205,6 +223,9 @@ def refusal(service: Service | None, wish: Wish, frozen: Frozen | None) -> str:
     if unknown:
         names = ", ".join(r.rid for r in service.resources)
         return f"{service.key} has no resource {', '.join(unknown)} (it has {names})"
+    if verb == "purge" and rids:
+        part = ",".join(rids)
+        return f"purge takes the whole service; to destroy the data of a part: unprovision --rid {part}"
     if service.disable and verb != "clear":
         return f"the document says disable: true ({service.source})"
     if frozen and not wish.local and verb not in ("freeze", "thaw", "clear", "abort"):

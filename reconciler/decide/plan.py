@@ -162,7 +162,7 @@ def _downward(
 ) -> Step | str | None:
     resource, seen, driver = s.resource, s.seen, drivers[s.resource.kind]
     gone = settled(Goal.DOWN, seen)
-    if gone and not _to_destroy(s):
+    if gone and not to_destroy(s):
         return None
     if s.hold:
         return s.hold
@@ -170,12 +170,16 @@ def _downward(
         o
         for o in reversed(order.rids)
         if o in order.needed_by[resource.rid] and not _out_of_the_way(all_[o], s.destroy)
+        # What comes later in the order, but does not stand on it, waits with its own stop only.
+        if all_[o].goal is Goal.DOWN or resource.rid in order.stands_on[o]
     ]
     if blockers:
         return f"waits until {', '.join(blockers)} {'is' if len(blockers) == 1 else 'are'} down"
     if unmet := _unmet(s, all_, "unprovision" if gone else "stop"):
         return unmet
     if gone:
+        if doubt := _not_ours_to_destroy(s, all_, order):
+            return doubt
         destroy: Any = getattr(driver, "destroy", None)
         operations = destroy(resource.spec, seen) if destroy is not None else ()
         return _step(s, Act.DESTROY, "asked for by word", operations) if operations else None
@@ -185,8 +189,20 @@ def _downward(
     return _step(s, Act.STOP, f"is {seen.state}, wanted down" + (f": {s.why}" if s.why else ""), operations)
 
 
-def _to_destroy(s: Situation) -> bool:
+def to_destroy(s: Situation) -> bool:
+    """Its data is there, and a person asked for it to be destroyed."""
     return s.destroy and s.seen.provisioned is True
+
+
+def _not_ours_to_destroy(s: Situation, all_: Situations, order: Order) -> str:
+    """Another host may be using it, or nobody can tell: what it lies on counts as well."""
+    for rid in (s.resource.rid, *(o for o in order.rids if o in order.stands_on[s.resource.rid])):
+        seen = all_[rid].seen
+        if seen.state is State.ELSEWHERE:
+            return f"{rid} is held by {seen.holder}: nothing of it is destroyed here"
+        if seen.state is State.UNKNOWN:
+            return f"{rid} cannot be looked at: nothing of it is destroyed on a guess"
+    return ""
 
 
 def _in_place(s: Situation) -> bool:
@@ -201,7 +217,7 @@ def _out_of_the_way(s: Situation, destroying: bool) -> bool:
         return True
     if s.running or not settled(Goal.DOWN, s.seen):
         return False
-    return not (destroying and _to_destroy(s))
+    return not (destroying and to_destroy(s))
 
 
 def _unmet(s: Situation, all_: Situations, action: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from reconciler.decide import backoff
 from reconciler.decide.asked import Wish
 from reconciler.decide.backoff import Budget
-from reconciler.decide.placement import Decision, named
-from reconciler.decide.plan import UPWARD, Situation
+from reconciler.decide.placement import Decision, in_effect, named
+from reconciler.decide.plan import UPWARD, Situation, to_destroy
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended
 from reconciler.engine.record import Attempt, Record
@@ -37,7 +37,7 @@ def note_losses(
         if s.goal in UPWARD and settled(s.goal, s.seen):
             record.attempt.checked.add(rid)  # it was ours a moment ago: a repair asks nobody
         budget = record.budgets.get(rid, NO_BUDGET)
-        if s.goal is Goal.DOWN and settled(s.goal, s.seen):
+        if s.goal is Goal.DOWN and settled(s.goal, s.seen) and not to_destroy(s):
             record.stops.pop(rid, None)
         if s.goal not in UPWARD:
             record.started.pop(rid, None)
@@ -61,6 +61,21 @@ def note_losses(
                 record.budgets[rid] = backoff.lost(budget, why, *wait)
                 gone[rid] = f"lost: {why}"
     return gone
+
+
+def note_work_on_data(
+    record: Record, made: Mapping[str, Situation], now: float, settings: Settings
+) -> None:
+    """What ended well and yet left no trace has failed: it is not done again at once."""
+    for rid, s in made.items():
+        if s.running or (act := record.worked.pop(rid, None)) is None:
+            continue
+        wait = (now, 1.0, settings.retry_max, random.random())
+        why = f"its {act} ended well, but it is {'still' if act is Act.DESTROY else 'not'} there"
+        if act is Act.CREATE and s.seen.provisioned is False:
+            record.budgets[rid] = backoff.failed(record.budgets.get(rid, NO_BUDGET), why, *wait)
+        if act is Act.DESTROY and to_destroy(s):
+            record.stops[rid] = backoff.failed(record.stops.get(rid, NO_BUDGET), why, *wait)
 
 
 def note_stops(record: Record, made: Mapping[str, Situation], now: float, settings: Settings) -> None:
@@ -117,7 +132,9 @@ def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> N
         return
     if step.act in (Act.STOP, Act.DESTROY):
         old = record.stops.get(rid, NO_BUDGET)
-        if ended.ok:
+        if ended.ok and step.act is Act.DESTROY:
+            record.worked[rid] = step.act
+        elif ended.ok:
             # Whether it is stopped is for the next look to say; until then old failures stand.
             record.stopped[rid] = now
         else:
@@ -128,6 +145,8 @@ def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> N
     if ended.ok:
         if step.act is Act.START:
             record.started[rid] = now
+        else:
+            record.worked[rid] = step.act
         return
     old = record.budgets.get(rid, NO_BUDGET)
     record.budgets[rid] = backoff.failed(
@@ -187,7 +206,8 @@ def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: D
     for rid, s in made.items():
         owner, observed = Owner(record.key, rid), s.seen
         memory = desk.memory(owner)
-        if observed.provisioned and memory.get("provisioned") != "yes":
+        # What was seen while a job of it ended may be older than what that remembered.
+        if observed.provisioned and not s.running and memory.get("provisioned") != "yes":
             desk.remember(owner, "provisioned", "yes")
         if s.goal in UPWARD and settled(s.goal, observed) and not s.missing:
             desk.put_applied(record.key, rid, s.resource)
@@ -200,8 +220,10 @@ def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: D
             desk.put_applied(record.key, rid, None)
 
 
-def next_wish(wish: Wish, record: Record, made: Mapping[str, Situation]) -> Wish | None:
+def next_wish(wish: Wish, decision: Decision, made: Mapping[str, Situation]) -> Wish | None:
     """The wish as it stands after this pass: itself, its next phase, or None: fulfilled."""
+    if not in_effect(wish, decision):
+        return wish
     mine = [s for s in made.values() if not wish.rids or named(s.resource, wish.rids)]
     mine = [s for s in mine if s.goal is not Goal.NONE]
     if any(s.running for s in mine) or not all(settled(s.goal, s.seen) for s in mine):
@@ -209,7 +231,7 @@ def next_wish(wish: Wish, record: Record, made: Mapping[str, Situation]) -> Wish
     match wish.verb:
         case "restart" if wish.phase == "down":
             return replace(wish, phase="up")
-        case "unprovision" | "purge" if any(s.seen.provisioned for s in made.values() if s.destroy):
+        case "unprovision" | "purge" if any(to_destroy(s) for s in made.values()):
             return wish
         case _:
             return None
@@ -219,7 +241,4 @@ def nothing_left(record: Record, made: Mapping[str, Situation]) -> bool:
     """Of a deleted service: all is down, and destroyed where its document said so."""
     if record.service.on_delete == "orphan":
         return True
-    return all(
-        settled(Goal.DOWN, s.seen) and not s.running and not (s.destroy and s.seen.provisioned)
-        for s in made.values()
-    )
+    return all(settled(Goal.DOWN, s.seen) and not s.running and not to_destroy(s) for s in made.values())

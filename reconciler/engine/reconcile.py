@@ -185,13 +185,15 @@ class Reconciler:
         for rid, what in progress.note_losses(record, made, now, self._settings).items():
             self._event(record, "state", what, rid=rid, reason="Lost", ok=False)
         progress.note_stops(record, made, now, self._settings)
+        progress.note_work_on_data(record, made, now, self._settings)
         for rid in record.settling:
             self._observer.look_again(Owner(record.key, rid))
         for rid, s in made.items():
             self._tell_state(record, rid, s)
         for rid in record.seen.keys() - made.keys():
             self._observer.forget(Owner(record.key, rid))
-            for kept in (record.since, record.told, record.budgets, record.stops, record.started):
+            lately = (record.started, record.stopped, record.worked)
+            for kept in (record.since, record.told, record.budgets, record.stops, *lately):
                 kept.pop(rid, None)
         record.seen = {rid: s.seen for rid, s in made.items()}
         record.goals = {rid: s.goal for rid, s in made.items()}
@@ -257,7 +259,7 @@ class Reconciler:
         wish = asked.wish
         if wish and self._desk.asked(record.key).wish != wish:
             wish = None  # it was taken back, or another came, while this pass looked
-        if wish and (after := progress.next_wish(wish, record, made)) != wish:
+        if wish and (after := progress.next_wish(wish, decision, made)) != wish:
             if after is None:
                 record.answer = Answer(wish, "fulfilled")
                 self._event(record, "wish", f"{wish}: done", reason="Fulfilled")
@@ -267,7 +269,8 @@ class Reconciler:
         for rid, s in made.items():
             if rid not in who.wanted and settled(Goal.DOWN, s.seen) and not s.running:
                 self._observer.forget(Owner(record.key, rid))
-        if record.deleted and not self.jobs.of(record.key) and progress.nothing_left(record, made):
+        over = record.deleted and not decision.frozen and not self.jobs.of(record.key)
+        if over and progress.nothing_left(record, made):
             self._end(record, decision)
 
     def _end(self, record: Record, decision: Decision) -> None:

@@ -9,7 +9,7 @@ from reconciler.decide.backoff import Budget
 from reconciler.decide.order import Order, order
 from reconciler.decide.placement import Decision
 from reconciler.errors import Fault
-from reconciler.model import Goal, Observed, Plan, Resource, Service, State, settled
+from reconciler.model import Act, Goal, Observed, Plan, Resource, Service, State, settled
 
 
 @dataclass
@@ -62,6 +62,7 @@ class Record:
     stops: dict[str, Budget] = field(default_factory=dict)  # stops that failed: stuck
     started: dict[str, float] = field(default_factory=dict)  # just now, by a job; loop time of its end
     stopped: dict[str, float] = field(default_factory=dict)  # the same of stops
+    worked: dict[str, Act] = field(default_factory=dict)  # jobs on data that ended well; to be verified
     settling: dict[str, str] = field(default_factory=dict)  # its command ended well, its check lags behind
     attempt: Attempt = field(default_factory=Attempt)
     forced: frozenset[str] = frozenset()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from reconciler.decide.asked import Asked
 from reconciler.decide.edits import compare
 from reconciler.decide.order import Order
-from reconciler.decide.placement import Decision, goal_of, may_create
+from reconciler.decide.placement import Decision, destroys, goal_of, may_create
 from reconciler.decide.plan import UPWARD, Situation
 from reconciler.engine.desk import Desk
 from reconciler.engine.observe import Seen
@@ -30,11 +30,16 @@ ON_THINGS = ("app", "container")
 
 @dataclass(frozen=True)
 class Roster:
-    """The resources of one pass. `replaced`: rid → keyword whose change makes it go down first."""
+    """The resources of one pass.
+
+    replaced  rid → keyword whose change makes it go down first.
+    past      rids of what the document does not describe any more: stopped, but never destroyed.
+    """
 
     resources: tuple[Resource, ...]
     replaced: Mapping[str, str]
     wanted: Mapping[str, Resource]
+    past: frozenset[str] = frozenset()
 
     def made_way(self, made: Mapping[str, Situation]) -> bool:
         """Something that left, or is to be replaced, was seen down: nothing waits for it any more."""
@@ -47,16 +52,17 @@ class Roster:
 def roster(record: Record, desk: Desk) -> Roster:
     """Which resource stands for each rid: as applied while that must go, else as wanted."""
     applied = desk.applied(record.key)
+    wanted = {r.rid: r for r in record.service.resources}
+    replaced = {rid: why for rid, r in wanted.items() if (why := _replaces(applied.get(rid), r))}
+    past = frozenset(replaced) | (applied.keys() - wanted.keys())
     if record.deleted:
         # To be destroyed is also what is down by now; to be stopped, only what was applied.
         purged = record.service.resources if record.service.on_delete == "purge" else ()
         everything = {r.rid: r for r in purged} | dict(applied)
-        return Roster(tuple(everything.values()), {}, {})
-    wanted = {r.rid: r for r in record.service.resources}
-    replaced = {rid: why for rid, r in wanted.items() if (why := _replaces(applied.get(rid), r))}
+        return Roster(tuple(everything.values()), {}, {}, past)
     resources = [applied[rid] if rid in replaced else r for rid, r in wanted.items()]
     resources += [r for rid, r in applied.items() if rid not in wanted]
-    return Roster(tuple(resources), replaced, wanted)
+    return Roster(tuple(resources), replaced, wanted, past)
 
 
 def _replaces(old: Resource | None, new: Resource) -> str:
@@ -99,7 +105,7 @@ def situations(
             by_check=one.by_check,
             created=created,
             may_create=may_create(one.resource, asked, created),
-            destroy=decision.destroy and one.resource.common.unprovision,
+            destroy=rid not in who.past and destroys(one.resource, decision, asked),
         )
         if rid in who.replaced and goal is Goal.DOWN:
             made[rid] = _replaced(made[rid], who, after)

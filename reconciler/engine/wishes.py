@@ -108,6 +108,8 @@ class Wishes:
                 # What lies beyond and is down stays so, on purpose; the rest is up from now on.
                 left = {r.rid for r in everything if beyond(r, wish.upto) and not _is_up(record, r.rid)}
                 asked = replace(asked, stopped=frozenset(left), standing=replace(wish, upto=""))
+            case "unprovision" if mine:
+                asked = replace(asked, stopped=asked.stopped | mine)
             case "unprovision" | "purge":
                 # From now on, not when it is done: what is half destroyed must never come up again.
                 asked = replace(asked, standing=replace(wish, verb="stop", reason=f"to {wish.verb} it"))
