@@ -54,10 +54,11 @@ class Jobs:
         self._recorder, self._clock, self._ended = recorder, clock, ended
         self._slots = asyncio.Semaphore(limit)
         self.running: dict[Owner, Job] = {}
+        self._by_service: dict[str, dict[str, Job]] = {}
 
     def of(self, service: str) -> dict[str, Job]:
         """Running jobs of one service by rid."""
-        return {owner.rid: job for owner, job in self.running.items() if owner.service == service}
+        return dict(self._by_service.get(service, {}))
 
     def start(self, service: str, step: Step) -> None:
         owner = Owner(service, step.rid)
@@ -65,6 +66,7 @@ class Jobs:
             raise AssertionError(f"a second job for {owner}")
         job = Job(owner, step, asyncio.get_running_loop().time())
         self.running[owner] = job
+        self._by_service.setdefault(service, {})[step.rid] = job
         job.task = asyncio.create_task(self._run(job), name=f"job {owner}")
 
     def turn(self, owner: Owner, why: str) -> None:
@@ -95,8 +97,14 @@ class Jobs:
             # The operation that ran last may have done all, half or nothing of its work.
             for operation in job.step.operations:
                 self._hub.touched(owner, operation.touches)
-            del self.running[owner]
+            self._forget(owner)
             self._ended(ended)
+
+    def _forget(self, owner: Owner) -> None:
+        del self.running[owner]
+        del self._by_service[owner.service][owner.rid]
+        if not self._by_service[owner.service]:
+            del self._by_service[owner.service]
 
     async def _carry_out(self, job: Job) -> Ended:
         loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ more afterwards.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 from reconciler.decide.backoff import delay
@@ -15,6 +16,9 @@ Reconcile = Callable[[str], Awaitable[float]]
 """A pass over one key; returns the seconds after which to look again."""
 
 Report = Callable[[str, Exception], None]
+
+SLICE = 0.005
+"""Seconds of passes in one turn of the loop: what else has happened is heard in between."""
 
 
 class KeyQueue:
@@ -59,11 +63,38 @@ class KeyQueue:
         self._timers.clear()
 
 
-async def worker(queue: KeyQueue, reconcile: Reconcile, report: Report, period: float, most: float) -> None:
+class Pace:
+    """Shared by all workers. A pass over what is known already never waits, and a thousand would not."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None  # the first pass of this turn of the loop
+
+    async def turn(self) -> None:
+        """Wait until passes may go on."""
+        while self._began is not None and time.perf_counter() - self._began > SLICE:  # noqa: ASYNC110  # a turn
+            await asyncio.sleep(0)
+        if self._began is None:
+            self._began = time.perf_counter()
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._began = None
+
+
+async def worker(
+    queue: KeyQueue,
+    reconcile: Reconcile,
+    report: Report,
+    period: float,
+    most: float,
+    pace: Pace | None = None,
+) -> None:
     """Passes for ever. `period`: seconds to the next look when only a person can help."""
     failures: dict[str, int] = {}
+    pace = pace or Pace()
     while True:
         key = await queue.take()
+        await pace.turn()
         try:
             again_in = await reconcile(key)
         except NeedsPerson as fault:  # a condition; what is in force is still looked after

@@ -1,10 +1,11 @@
 """Keys merge, never overlap, come back later; a pass that fails backs off and harms no other."""
 
 import asyncio
+import time
 
 import pytest
 
-from reconciler.engine.queue import KeyQueue, worker
+from reconciler.engine.queue import SLICE, KeyQueue, Pace, worker
 from reconciler.errors import NeedsPerson
 
 
@@ -92,3 +93,33 @@ async def test_a_failed_pass_is_reported_and_tried_again(rig, fault):
     queue.add("a")
     await until(lambda: len(passes.begun) >= 2)
     assert passes.reports == [("a", str(fault))]
+
+
+async def test_passes_that_never_wait_leave_the_loop_to_others():
+    """A thousand services looked at again must not keep an event from being heard."""
+    queue, turns = KeyQueue(), 0
+
+    async def busy(key: str) -> float:
+        end = time.perf_counter() + 0.002
+        while time.perf_counter() < end:
+            pass
+        return 1000.0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    pace = Pace()
+    tasks = [asyncio.create_task(worker(queue, busy, lambda *_: None, 1.0, 1.0, pace)) for _ in range(16)]
+    tasks.append(asyncio.create_task(others()))
+    await asyncio.sleep(0)
+    for number in range(100):
+        queue.add(str(number))
+    turns = 0
+    await until(queue.idle)
+    for task in tasks:
+        task.cancel()
+    queue.close()
+    assert turns > 100 * 0.002 / SLICE / 4
