@@ -109,7 +109,11 @@ class Change:
 
 
 class Store(Protocol):
-    """A small linearizable key-value store. Every call is bounded in time and may raise MayHeal."""
+    """A small linearizable key-value store. Every call is bounded in time and may raise MayHeal.
+
+    A store that several hosts share also raises UnknownOutcome (by `commit`), StoreLost, and
+    NeedsPerson when it refuses us (credentials, certificates, versions).
+    """
 
     async def read(self, prefix: str) -> Snapshot: ...
 

@@ -15,6 +15,14 @@ class MayHeal(Exception):
     """The world may heal by itself: try again, more and more slowly."""
 
 
+class UnknownOutcome(MayHeal):
+    """A commit was sent and no answer came: wholly done or not at all. Read before deciding anything."""
+
+
+class StoreLost(NeedsPerson):
+    """The store that answers is not the one we knew, or knows less than it did."""
+
+
 @dataclass(frozen=True, order=True)
 class Fault:
     """One thing wrong in a document: where, what, and what to do.

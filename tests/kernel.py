@@ -54,6 +54,11 @@ def namespaces(net: bool = True, mount: bool = True) -> Iterator[None]:
         yield
 
 
+def enter_network(namespace: int) -> None:
+    """The calling thread is in this network namespace (a descriptor) from now on."""
+    _call(_LIBC.setns(namespace, _NEWNET))
+
+
 class Neighbour:
     """Another host on the same wire: a network namespace joined by a veth pair."""
 

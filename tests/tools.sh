@@ -4,6 +4,7 @@ set -euo pipefail
 declare -A package=(
   [ip]=iproute2 [promtool]=prometheus [mkfs.xfs]=xfsprogs [mkfs.btrfs]=btrfs-progs [lvm]=lvm2
   [nft]=nftables [unshare]=util-linux [e2fsck]=e2fsprogs [setpriv]=util-linux
+  [etcd]=etcd-server [openssl]=openssl
 )
 missing=()
 for tool in "${!package[@]}"; do
@@ -13,6 +14,8 @@ done
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
   echo "installing for the tests: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  # Debian starts an etcd of its own with the package; the tests start theirs.
+  [[ " ${missing[*]} " != *" etcd-server "* || ! -d /run/systemd/system ]] || systemctl mask --quiet etcd.service
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 else
