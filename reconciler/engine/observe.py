@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.asks import Ask, Check, Facts, Program, Unanswered
@@ -36,18 +36,49 @@ class Observer:
         self._followed: dict[Owner, tuple[Ask[Any], ...]] = {}
 
     async def look(
-        self, service: str, resources: Sequence[Resource], follow: bool = True
+        self,
+        service: str,
+        resources: Sequence[Resource],
+        applied: Mapping[str, Resource],
+        follow: bool = True,
     ) -> dict[str, Seen]:
-        """`resources` so that each comes after what it needs. `follow`: queue the service on changes."""
+        """`resources` so that each comes after what it needs. `follow`: queue the service on changes.
+
+        applied  as last applied here, by rid: what is meant where a reference has no value now.
+        """
         exposed: dict[str, Mapping[str, tuple[str, ...]]] = {}
         seen: dict[str, Seen] = {}
         for resource in resources:
             bound, missing = bind_resource(resource, exposed)
-            observed = await self._look_at(Owner(service, resource.rid), bound, follow)
+            owner = Owner(service, resource.rid)
+            if missing:
+                blind = sorted(rid for rid in resource.refs if rid in seen and rid not in exposed)
+                last = applied.get(resource.rid)
+                bound, observed = await self._without_values(owner, bound, last, blind, follow)
+            else:
+                observed = await self._look_at(owner, bound, follow)
             if observed.state is not State.UNKNOWN:
                 exposed[resource.rid] = observed.exposes
             seen[resource.rid] = Seen(bound, observed, missing, self._by_check(bound, observed))
         return seen
+
+    async def _without_values(
+        self, owner: Owner, bound: Resource, last: Resource | None, blind: Sequence[str], follow: bool
+    ) -> tuple[Resource, Observed]:
+        """One that refers to what is gone, or (`blind`) cannot be looked at: nothing says it is down.
+
+        Is what was applied last still there? It may be what holds the rest of a stop.
+        """
+        if last is not None and last.kind == bound.kind:
+            triggers = last.common.triggers
+            meant = replace(bound, spec=last.spec, common=replace(bound.common, triggers=triggers))
+            observed = await self._look_at(owner, meant, follow)
+            # A name alone, such as /dev/loop0, may be another's by now; an identity is our very own.
+            if blind or (observed.identity and observed.state is not State.DOWN):
+                return meant, observed
+        elif blind:
+            return bound, unknown(f"{', '.join(blind)} cannot be looked at", label=bound.kind)
+        return bound, await self._look_at(owner, bound, follow=follow and last is None)
 
     async def _look_at(self, owner: Owner, resource: Resource, follow: bool) -> Observed:
         """One resource; whatever goes wrong in its driver makes it `unknown`."""

@@ -110,7 +110,8 @@ class Reconciler:
         # Before the facts are read: a job that ends meanwhile leaves them possibly too old for it.
         running = set(self.jobs.of(record.key))
         by_rid = {r.rid: r for r in who.resources}
-        seen = await self._observer.look(record.key, [by_rid[rid] for rid in order.rids], follow)
+        resources, applied = [by_rid[rid] for rid in order.rids], self._desk.applied(record.key)
+        seen = await self._observer.look(record.key, resources, applied, follow)
         made = situations(record, asked, decision, seen, who, order, self._desk, running)
         return self._rolling_back(record, decision, made), who
 

@@ -51,8 +51,8 @@ class Roster:
 
 def roster(record: Record, desk: Desk) -> Roster:
     """Which resource stands for each rid: as applied while that must go, else as wanted."""
-    applied = desk.applied(record.key)
     wanted = {r.rid: r for r in record.service.resources}
+    applied = {rid: _still(r, wanted.get(rid)) for rid, r in desk.applied(record.key).items()}
     replaced = {rid: why for rid, r in wanted.items() if (why := _replaces(applied.get(rid), r))}
     past = frozenset(replaced) | (applied.keys() - wanted.keys())
     if record.deleted:
@@ -63,6 +63,14 @@ def roster(record: Record, desk: Desk) -> Roster:
     resources = [applied[rid] if rid in replaced else r for rid, r in wanted.items()]
     resources += [r for rid, r in applied.items() if rid not in wanted]
     return Roster(tuple(resources), replaced, wanted, past)
+
+
+def _still(applied: Resource, wanted: Resource | None) -> Resource:
+    """Whether it may be touched at all is for the document to say as it is now."""
+    if wanted is None or not (wanted.common.disable or applied.common.tags != wanted.common.tags):
+        return applied
+    common = replace(applied.common, disable=wanted.common.disable, tags=wanted.common.tags)
+    return replace(applied, common=common)
 
 
 def _replaces(old: Resource | None, new: Resource) -> str:
@@ -105,7 +113,7 @@ def situations(
             by_check=one.by_check,
             created=created,
             may_create=may_create(one.resource, asked, created),
-            destroy=rid not in who.past and destroys(one.resource, decision, asked),
+            destroy=not one.missing and rid not in who.past and destroys(one.resource, decision, asked),
         )
         if rid in who.replaced and goal is Goal.DOWN:
             made[rid] = _replaced(made[rid], who, after)
