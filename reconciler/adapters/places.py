@@ -25,12 +25,15 @@ def make_directories(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """One agent for each run directory; the kernel lets go of the lock however we end."""
+    """One agent for each run directory; the kernel lets go of the lock however we end.
+
+    A lock of the process, not of the open file: no child of ours ever holds it after us.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
             raise NeedsPerson(
                 f"another agent runs with {path.parent}: stop it, or name another directory with --run"
             ) from None
