@@ -1,0 +1,154 @@
+"""A service and the nodes of the cluster → who may run it, in which order, and why the others may not.
+
+Every node computes the same order from the same snapshot; only the store's compare-and-set makes it
+true. An order is a preference, never a right.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model import Service, nothing
+
+LEAST_MEMORY, LEAST_SWAP = 2.0, 10.0
+"""Percent that must be available; below it a node takes on nothing new."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One node as the snapshot shows it.
+
+    load  15-minute average. memory, swap  percent available; swap None: it has none.
+    cannot  why it may not run a service, as it says itself, by key.
+    failed  why a start of a service failed there a short while ago, by key.
+    holds  keys of services whose claim it holds. started  wall-clock time of its last start, by key.
+    """
+
+    name: str
+    alive: bool = True
+    maintenance: bool = False
+    frozen: str = ""
+    env: str = "TST"
+    load: float = 0.0
+    score: float = 0.0
+    memory: float = 100.0
+    swap: float | None = None
+    cannot: Mapping[str, str] = field(default_factory=nothing)
+    failed: Mapping[str, str] = field(default_factory=nothing)
+    holds: frozenset[str] = frozenset()
+    started: Mapping[str, float] = field(default_factory=nothing)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """`ranked`: best first. `excluded`: node → why, in words; in the document's order."""
+
+    ranked: tuple[str, ...]
+    excluded: Mapping[str, str]
+
+
+def candidates(service: Service, peers: Mapping[str, Peer]) -> Candidates:
+    """Who may take the service when nobody holds it. Equal arguments, equal answer, on every node."""
+    excluded: dict[str, str] = {}
+    able: list[str] = []
+    for name in service.nodes:
+        if why := _obstacle(service, peers.get(name), peers):
+            excluded[name] = why
+        else:
+            able.append(name)
+    ranked = _by_policy(service, able, peers)
+    if service.placement == "none" and len(ranked) > 1:
+        why = "placement: none gives no order: a person chooses (`switch --to`)"
+        return Candidates((), {**excluded, **dict.fromkeys(ranked, why)})
+    return Candidates(tuple(_softly(service, ranked, peers)), excluded)
+
+
+def score(load: float, memory: float, swap: float | None) -> float:
+    """One figure for how much room a node has, more is better: 0 to about 100."""
+    idle = 100.0 / max(load, 1.0)
+    return (idle + 100.0 + memory + 2.0 * (100.0 + (100.0 if swap is None else swap))) / 7.0
+
+
+def _obstacle(service: Service, peer: Peer | None, peers: Mapping[str, Peer]) -> str:
+    """Why this node may not; the first reason that holds."""
+    key = service.key
+    if peer is None:
+        return "has never been seen"
+    if not peer.alive:
+        return "its session is not open"
+    if peer.maintenance:
+        return "is in maintenance"
+    if peer.frozen:
+        return f"is frozen: {peer.frozen}"
+    if service.env == "PRD" and peer.env != "PRD":
+        return f"is a {peer.env} node, the service is PRD"
+    if key in peer.cannot:
+        return peer.cannot[key]
+    if key in peer.failed:
+        return f"a start failed there: {peer.failed[key]}"
+    if peer.memory < LEAST_MEMORY:
+        return f"has only {peer.memory:.0f} % of its memory available"
+    if peer.swap is not None and peer.swap < LEAST_SWAP:
+        return f"has only {peer.swap:.0f} % of its swap available"
+    return _relation(service, peer, peers)
+
+
+def _relation(service: Service, peer: Peer, peers: Mapping[str, Peer]) -> str:
+    """Hard affinities and parents that are not met here."""
+    for other in _keys(service, "hard_affinity"):
+        if other not in peer.holds:
+            return f"must run where {other} runs"
+    for other in _keys(service, "hard_anti_affinity"):
+        if other in peer.holds:
+            return f"must not run where {other} runs"
+    for parent in _keys(service, "parents"):
+        where = parent.partition("@")[2]
+        key = parent.partition("@")[0]
+        holders = [p.name for p in peers.values() if key in p.holds]
+        if where and where not in holders:
+            return f"waits for its parent {key} on {where}"
+        if not holders:
+            return f"waits for its parent {key}"
+    return ""
+
+
+def _by_policy(service: Service, able: Iterable[str], peers: Mapping[str, Peer]) -> list[str]:
+    key, listed = service.key, list(able)
+    match service.placement:
+        case "load avg":
+            return sorted(listed, key=lambda n: (peers[n].load, service.nodes.index(n)))
+        case "score":
+            return sorted(listed, key=lambda n: (-peers[n].score, service.nodes.index(n)))
+        case "spread":
+            return sorted(listed, key=lambda n: hashlib.sha256(f"{key} {n}".encode()).digest())
+        case "shift":
+            return _shifted(service, listed)
+        case "last start":
+            return sorted(listed, key=lambda n: (-peers[n].started.get(key, 0.0), service.nodes.index(n)))
+        case _:
+            return listed
+
+
+def _shifted(service: Service, able: list[str]) -> list[str]:
+    """The document's order, begun at the number its name ends with: web1, web2 … begin elsewhere."""
+    found = re.search(r"\d+$", service.name)
+    begin = int(found[0]) % len(service.nodes) if found else 0
+    order = (*service.nodes[begin:], *service.nodes[:begin])
+    return [name for name in order if name in able]
+
+
+def _softly(service: Service, ranked: list[str], peers: Mapping[str, Peer]) -> list[str]:
+    """Soft affinities come before the policy, and give way when nobody meets them."""
+
+    def away(name: str) -> int:
+        wished = sum(other not in peers[name].holds for other in _keys(service, "soft_affinity"))
+        return wished + sum(other in peers[name].holds for other in _keys(service, "soft_anti_affinity"))
+
+    return sorted(ranked, key=away)
+
+
+def _keys(service: Service, relation: str) -> tuple[str, ...]:
+    """Other services as keys: `db` is in the namespace of who names it."""
+    named = service.relations.get(relation, ())
+    return tuple(name if "/" in name else f"{service.namespace}/{name}" for name in named)
