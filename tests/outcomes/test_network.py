@@ -52,7 +52,7 @@ async def test_carrier_lost(bed):
     async with bed.agent() as agent:
         await agent.up("web")
         bed.peer.run("ip link set peer0 down")
-        await agent.until(lambda: "no carrier" in agent.notes("web", "ip#0"), within=2)
+        await agent.until(lambda: "no carrier" in agent.notes("web", "ip#0"))
         assert agent.state("web", "ip#0") == "up"
         assert agent.object("web")["status"]["overall"] == "warn"
         bed.write("late", {"ip#0": {**IP, "name": "10.83.0.11/24"}})
