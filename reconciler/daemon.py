@@ -6,7 +6,6 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.drivers import Drivers
 from reconciler.adapters.facts import standard_sources
 from reconciler.adapters.facts.hub import Hub
+from reconciler.adapters.helper import Helper
 from reconciler.adapters.journal import SqliteJournal
 from reconciler.adapters.linux import LinuxHost
 from reconciler.adapters.places import alone, boot_id, make_directories
@@ -230,10 +230,10 @@ async def _wired(
         queue.add(done.job.owner.service)
 
     jobs = Jobs(host, hub, desk, tell, clock, settings.max_jobs, ended)
-    bulk = ProcessPoolExecutor(max_workers=1)
-    stack.callback(bulk.shutdown, wait=False, cancel_futures=True)
+    helper = Helper()
+    stack.callback(helper.shutdown, wait=False, cancel_futures=True)
     library = Library(
-        settings.services, home, desk, records, tell, clock, queue.add, settings.removal_after, bulk
+        settings.services, home, desk, records, tell, clock, queue.add, settings.removal_after, helper
     )
     wishes = Wishes(desk, records, tell, clock)
     agent = LocalAgent(

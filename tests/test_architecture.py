@@ -17,6 +17,7 @@ PURE_BANNED = {"asyncio", "os", "time", "random", "socket", "subprocess", "pathl
 STARTS_PROCESSES = {
     "reconciler/adapters/processes.py",  # operations, programs, checks
     "reconciler/adapters/facts/run.py",  # read-only probes
+    "reconciler/adapters/helper.py",  # our own interpreter, for documents in bulk
     "reconciler/adapters/sandbox.py",  # the playground's namespaces
     "reconciler/cli/tour.py",  # the playground's shell
     "reconciler/cli/damage.py",  # the playground's damage
