@@ -40,6 +40,7 @@ COMMANDS = {
     "explain": "explain",
     "convert": "convert",
     "doctor": "doctor",
+    "timings": "timings",
     "shell": "shell",
     "completion": "completion",
 }

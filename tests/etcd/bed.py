@@ -141,9 +141,8 @@ class Bed:
         """Clients get no packet of the member any more, on old connections and on new ones."""
         rule = f"ip saddr 127.0.0.{member} tcp sport 2379 drop"
         with self.inside():
-            kernel.run(
-                "nft add table inet bed; nft 'add chain inet bed out { type filter hook output priority 0; }'"
-            )
+            kernel.run("nft add table inet bed")
+            kernel.run("nft 'add chain inet bed out { type filter hook output priority 0; }'")
             try:
                 kernel.run(f"nft add rule inet bed out {rule}")
                 yield
