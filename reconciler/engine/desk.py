@@ -6,7 +6,7 @@ but durability: the values stay here, `failing` says why, and the write is tried
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from reconciler.contracts import Clock, Store
@@ -16,6 +16,7 @@ from reconciler.errors import MayHeal
 from reconciler.model import Owner, Resource
 
 RETRY = 2.0
+AT_ONCE = 50  # values written as JSON before the loop gets its turn
 
 
 class Desk:
@@ -119,13 +120,23 @@ class Desk:
         else:
             applied[rid] = resource
         self._applied[service] = applied
-        frames = {name: packed(r) for name, r in applied.items()}
+        frames = dict(self._values.get(f"applied/{service}", {}))
+        if resource is None:
+            del frames[rid]
+        else:
+            frames[rid] = packed(resource)
         self._put(f"applied/{service}", frames or None)
 
     def forget(self, service: str) -> None:
-        """The service is gone and nothing of it is left here."""
-        for kind in ("document", "asked", "memory", "applied"):
+        """The service is gone and nothing of it is left here.
+
+        But for what was provisioned: should its document come back, missing data is not made anew.
+        """
+        for kind in ("document", "asked", "applied"):
             self._put(f"{kind}/{service}", None)
+        kept = self._values.get(f"memory/{service}", {})
+        made = {rid: {"provisioned": m["provisioned"]} for rid, m in kept.items() if "provisioned" in m}
+        self._put(f"memory/{service}", made or None)
         self._asked.pop(service, None)
         self._applied.pop(service, None)
 
@@ -153,15 +164,27 @@ class Desk:
             await self._wake.wait()
             self._wake.clear()
             names, self._dirty, upto = self._dirty, set(), self._puts
-            puts = {n: json.dumps(self._values[n]) for n in names if n in self._values}
-            deletes = [self._prefix + n for n in names if n not in self._values]
             try:
-                await self._store.commit({}, {self._prefix + n: v for n, v in puts.items()}, deletes)
+                puts, deletes = await self._written(names)
+                await self._store.commit({}, puts, deletes)
                 self.failing, self.last_success = "", self._clock.wall()
-            except MayHeal as fault:
-                self.failing = str(fault)
+            except Exception as fault:  # also a bug of the store: whoever waits for this must not hang
+                self.failing = str(fault) if isinstance(fault, MayHeal) else repr(fault)
                 self._dirty |= names
                 asyncio.get_running_loop().call_later(RETRY, self._wake.set)
             async with self._flushed:
                 self._tried = upto
                 self._flushed.notify_all()
+
+    async def _written(self, names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+        """What is to be put, and what deleted. What changes meanwhile is written once more."""
+        puts: dict[str, str] = {}
+        deletes: list[str] = []
+        for number, name in enumerate(names):
+            if name in self._values:
+                puts[self._prefix + name] = json.dumps(self._values[name])
+            else:
+                deletes.append(self._prefix + name)
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+        return puts, deletes

@@ -189,17 +189,23 @@ class Library:
     # --- what is gone ----------------------------------------------------------------------
 
     def _judge_missing(self, listed: Listing, confirmed: bool) -> float | None:
-        now = asyncio.get_running_loop().time()
+        """`confirmed`: a person saw what is held back, and that goes; what went since is judged anew."""
+        now, seen = asyncio.get_running_loop().time(), self.held if confirmed else set()
         present = {file.key for file in listed.files.values()}
         in_force = [key for key, record in self._records.items() if not record.deleted]
         self._missing = {k: self._missing.get(k, now) for k in in_force if k not in present}
-        ripe = [k for k, at in self._missing.items() if confirmed or now - at >= self._removal_after]
+        if said := seen & self._missing.keys():
+            self.verdict = Verdict(frozenset(said))
+            for key in said:
+                self._remove(key, now)
+            return self._removal_after if self._missing else None
+        ripe = [k for k, at in self._missing.items() if now - at >= self._removal_after]
         if len(ripe) < len(self._missing):
             # All that vanished together is judged together.
             return self._removal_after
         self._removed_lately = [at for at in self._removed_lately if now - at < TOGETHER]
         lately, held = len(self._removed_lately), bool(self.verdict.held)
-        verdict = judge(in_force, ripe, lately, listed.readable, confirmed, held)
+        verdict = judge(in_force, ripe, lately, listed.readable, held)
         if verdict.held and verdict.held != self.verdict.held:
             self._event("", f"prune held: {verdict.held}", "PruneHeld", ok=False)
         self.verdict = verdict
@@ -223,7 +229,13 @@ class Library:
             self._event(key, why, "Purged", ok=False)
             return
         record.deleted = True
+        self._keep_as_deleted(key)
         self._changed(key)
+
+    def _keep_as_deleted(self, key: str) -> None:
+        """The next daemon goes on with it."""
+        if kept := self._desk.documents().get(key):
+            self._desk.put_document(key, {**kept, "deleted": True})
 
     def _remove(self, key: str, now: float) -> None:
         record = self._records[key]
@@ -232,9 +244,7 @@ class Library:
         self._removed_lately.append(now)
         del self._missing[key]
         self.lints.pop(key, None)
-        kept = self._desk.documents().get(key)
-        if kept:
-            self._desk.put_document(key, {**kept, "deleted": True})
+        self._keep_as_deleted(key)
         self._event(
             key, f"{record.service.source}: removed, on_delete: {record.service.on_delete}", "Removed"
         )

@@ -22,7 +22,6 @@ def judge(
     missing: Collection[str],
     lately: int,
     directory: bool,
-    confirmed: bool = False,
     held: bool = False,
 ) -> Verdict:
     """`missing`: keys in force whose file is gone for long enough. `lately`: removed just before.
@@ -33,8 +32,6 @@ def judge(
     """
     if not missing:
         return Verdict()
-    if confirmed:
-        return Verdict(frozenset(missing))
     count, before = len(missing) + lately, len(in_force) + lately
     todo = "`standfast prune --confirm` removes them"
     if not directory:

@@ -5,6 +5,7 @@ more afterwards.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,7 @@ from reconciler.decide.backoff import delay
 from reconciler.errors import NeedsPerson
 
 Reconcile = Callable[[str], Awaitable[float]]
-"""A pass over one key; returns the seconds after which to look again."""
+"""A pass over a key; returns the seconds after which to look again, infinity: never."""
 
 Report = Callable[[str, Exception], None]
 
@@ -27,6 +28,7 @@ class KeyQueue:
         self._wanted: set[str] = set()  # has asked for a pass
         self._busy: set[str] = set()  # is in a pass now
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self.failures: dict[str, int] = {}  # passes in a row that failed, whoever made them
 
     def __len__(self) -> int:
         return len(self._wanted)
@@ -38,7 +40,9 @@ class KeyQueue:
                 self._order.put_nowait(key)
 
     def add_later(self, key: str, seconds: float) -> None:
-        """Called once, at the end of a pass."""
+        """Called once, at the end of a pass; with infinite seconds the key is forgotten."""
+        if seconds == math.inf:
+            return
         self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
 
     async def take(self) -> str:
@@ -90,7 +94,7 @@ async def worker(
     pace: Pace | None = None,
 ) -> None:
     """Passes for ever. `period`: seconds to the next look when only a person can help."""
-    failures: dict[str, int] = {}
+    failures = queue.failures
     pace = pace or Pace()
     while True:
         key = await queue.take()

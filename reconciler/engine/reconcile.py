@@ -1,6 +1,7 @@
 """The pass: a service as it is now → observed, planned, its ready steps started as jobs, reported."""
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -47,7 +48,7 @@ class Reconciler:
         """One pass; returns the seconds after which to look again. Safe to call at any time."""
         record = self.records.get(key)
         if record is None or self.halted:
-            return self._settings.look_every
+            return math.inf
         asked = self._what_is_asked(key)
         decision = self._decide(record, asked)
         made, who = await self._situations(record, asked, decision)
@@ -58,8 +59,9 @@ class Reconciler:
         self._act(record, made)
         self._after(record, asked, decision, made, who)
         record.passes += 1
-        if key in self.records:  # not gone with this pass
-            self.passed(key)
+        if key not in self.records:  # gone with this pass
+            return math.inf
+        self.passed(key)
         # What takes the place of what made way is for the next pass; no event need come before that.
         return 0.0 if who.made_way(made) else self._again_in(record, asked, now)
 
@@ -231,7 +233,7 @@ class Reconciler:
             if goal is not Goal.NONE and (job.step.goal in UPWARD) != (goal in UPWARD):
                 self.jobs.turn(job.owner, f"the goal is now {goal}")
         for step in record.plan.now:
-            if step.rid in self.jobs.of(record.key):
+            if self.halted or step.rid in self.jobs.of(record.key):
                 continue
             if step.act in (Act.START, Act.CREATE):
                 record.attempt.activated.add(step.rid)

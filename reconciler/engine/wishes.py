@@ -26,8 +26,8 @@ class Wishes:
         """Keep it durably and queue the key; raises NeedsPerson with the reason when it is refused."""
         wish = self._wish(request, who)
         record = self._records.get(key)
-        asked = self._desk.asked(key)
-        frozen = self._desk.node_frozen() or asked.frozen
+        asked = self._desk.asked(key).current(wish.at)  # no pass may have come by since something ended
+        frozen = self._node_frozen(wish.at) or asked.frozen
         if why := refusal(record.service if record else None, wish, frozen):
             raise NeedsPerson(f"{key}: {why}")
         assert record is not None
@@ -40,7 +40,7 @@ class Wishes:
             case "thaw":
                 self._desk.put_asked(key, replace(asked, frozen=None))
             case "clear":
-                self._clear(key, record)
+                self._clear(key, record, wish)
             case "abort":
                 self._desk.put_asked(key, replace(asked, wish=None))
             case "start" | "stop" if not (wish.rids or wish.upto or wish.downto):
@@ -55,6 +55,10 @@ class Wishes:
         if self._desk.failing:
             raise NeedsPerson(f"{key}: taken, but it will not survive a restart: {self._desk.failing}")
         return wish
+
+    def _node_frozen(self, now: float) -> Frozen | None:
+        frozen = self._desk.node_frozen()
+        return None if frozen and frozen.over(now) else frozen
 
     async def ask_node(self, request: Mapping[str, Any], who: str) -> None:
         """Freeze or thaw the whole node."""
@@ -118,8 +122,16 @@ class Wishes:
         phase = "down" if wish.verb == "restart" else ""
         self._desk.put_asked(key, replace(asked, wish=replace(wish, until=until, phase=phase)))
 
-    def _clear(self, key: str, record: Record) -> None:
-        """Forget failures and what was asked; what is up or down stays so until the next pass."""
+    def _clear(self, key: str, record: Record, wish: Wish) -> None:
+        """Forget failures and what was asked, of the parts that are named or of everything."""
+        if wish.rids:
+            mine = {rid for rid, r in record.whole.items() if named(r, wish.rids)}
+            for kept in (record.budgets, record.stops):
+                for rid in mine & kept.keys():
+                    del kept[rid]
+            asked = self._desk.asked(key)
+            self._desk.put_asked(key, replace(asked, stopped=asked.stopped - mine))
+            return
         _fresh(record)
         record.attempt = Attempt()
         self._desk.put_asked(key, replace(NOBODY, frozen=self._desk.asked(key).frozen))

@@ -30,3 +30,54 @@ def test_a_word_from_before_the_failure_does_not_speed_things_up():
         assert 3 <= rig.world.done.count("start app#0") <= 8
 
     simulate(story)
+
+
+def test_clearing_a_part_forgets_nothing_of_the_rest():
+    async def story(rig):
+        rig.put(service(res("app#0"), res("app#1", subset="x")))
+        await rig.settled()
+        await rig.ask("stop")
+        await rig.settled()
+        await rig.ask("clear", rids=["app#0"])
+        await rig.settled()
+        assert rig.world.state("app#0") is State.DOWN
+        assert rig.desk.asked(KEY).standing.verb == "stop"
+
+    simulate(story)
+
+
+def test_what_is_gone_leaves_nothing_behind():
+    async def story(rig):
+        rig.put(service(res("fs#0")))
+        await rig.settled()
+        rig.delete()
+        await asyncio.sleep(100)
+        assert rig.records == rig.queue.failures == rig.queue._timers == {}
+
+    simulate(story)
+
+
+def test_a_freeze_that_ended_refuses_nothing():
+    async def story(rig):
+        rig.put(service(res("fs#0")))
+        await rig.settled()
+        await rig.wishes.ask_node({"verb": "freeze", "for": 5}, "alice")
+        await asyncio.sleep(6)
+        await rig.ask("stop")
+        await rig.settled()
+        assert rig.world.state("fs#0") is State.DOWN
+
+    simulate(story)
+
+
+def test_nothing_is_begun_once_the_agent_ends():
+    """A pass that was looking when it was told so."""
+
+    async def story(rig):
+        rig.put(service(res("fs#0")))
+        await asyncio.sleep(0.0005)
+        rig.reconciler.halted = True
+        await asyncio.sleep(1)
+        assert rig.world.done == []
+
+    simulate(story)

@@ -1,6 +1,7 @@
 """Keys merge, never overlap, come back later; a pass that fails backs off and harms no other."""
 
 import asyncio
+import math
 import time
 
 import pytest
@@ -123,3 +124,22 @@ async def test_passes_that_never_wait_leave_the_loop_to_others():
         task.cancel()
     queue.close()
     assert turns > 100 * 0.002 / SLICE / 4
+
+
+async def test_a_key_that_is_gone_is_not_looked_at_again(rig):
+    queue, passes = rig
+    passes.again_in = math.inf
+    queue.add("a")
+    await until(queue.idle)
+    await asyncio.sleep(0.03)
+    assert passes.begun == ["a"]
+    queue.add("a")
+    await until(lambda: passes.begun == ["a", "a"])
+
+
+async def test_failures_are_counted_whoever_made_the_pass(rig):
+    queue, passes = rig
+    passes.faults = [RuntimeError("a bug")] * 5
+    queue.add("a")
+    await until(lambda: len(passes.reports) == 3)
+    assert queue.failures == {"a": 3}

@@ -1,0 +1,41 @@
+"""A store that fails in any way costs durability, which is said, and never makes anybody hang."""
+
+import asyncio
+
+import pytest
+
+from reconciler.adapters.store_memory import MemoryStore
+from reconciler.engine.desk import Desk
+from reconciler.errors import MayHeal
+from reconciler.model import Owner
+from tests.engine.rig import Clock
+
+
+class Failing(MemoryStore):
+    """Raises what it is told to."""
+
+    fault: Exception | None = None
+
+    async def commit(self, compare, puts, deletes=()):
+        if self.fault:
+            raise self.fault
+        return await super().commit(compare, puts, deletes)
+
+
+@pytest.mark.parametrize("fault", [MayHeal("no space left"), RuntimeError("a bug")], ids=["full", "a bug"])
+async def test_a_store_that_fails_is_waited_for_no_longer_than_one_try(fault, monkeypatch):
+    monkeypatch.setattr("reconciler.engine.desk.RETRY", 0.01)
+    store = Failing()
+    desk = Desk(store, "n1", "boot", Clock(), lambda key: None)
+    await desk.start()
+    store.fault = fault
+    async with asyncio.timeout(2):
+        desk.remember(Owner("root/a", "fs#0"), "started", "1")
+        await desk.durable()
+        assert str(fault) in desk.failing
+        store.fault = None
+        desk.remember(Owner("root/a", "fs#0"), "started", "2")
+        await desk.durable()
+        assert not desk.failing
+    assert (await store.read("nodes/n1/memory/")).entries
+    await desk.close()

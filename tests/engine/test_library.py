@@ -1,0 +1,108 @@
+"""A real directory and what of it is in force: what goes by accident, by word, in the middle of things."""
+
+import asyncio
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from reconciler.adapters.store_memory import MemoryStore
+from reconciler.decide.documents import Home
+from reconciler.engine.desk import Desk
+from reconciler.engine.library import Library
+from tests.engine.rig import Clock
+
+
+class Shelf:
+    """A directory of documents and the library of it."""
+
+    def __init__(self, root, store=None) -> None:
+        self.root, self.records = root / "services", {}
+        self.root.mkdir(exist_ok=True)
+        self.store = store or MemoryStore()
+        self.desk = Desk(self.store, "n1", "boot", Clock(), lambda key: None)
+        home = Home("n1", services=str(self.root), root=False)
+        with ThreadPoolExecutor(1) as bulk:
+            self.library = Library(
+                self.root, home, self.desk, self.records, self, Clock(), lambda key: None, 0.01, bulk
+            )
+
+    def record(self, event) -> None:
+        """Nobody listens."""
+
+    def write(self, *names: str) -> None:
+        for name in names:
+            spec = {"resources": {"fs#flag": {"type": "flag", "path": f"/nowhere/{name}"}}}
+            whole = {
+                "apiVersion": "standfast/v1",
+                "kind": "Service",
+                "metadata": {"name": name},
+                "spec": spec,
+            }
+            (self.root / f"{name}.yaml").write_text(json.dumps(whole))
+
+    async def scan(self) -> None:
+        """Until all that went is judged."""
+        for _ in range(10):
+            if (again_in := await self.library.scan()) is None:
+                return
+            await asyncio.sleep(again_in)
+        raise AssertionError("never judged")
+
+    def alive(self) -> set[str]:
+        return {key.removeprefix("root/") for key, record in self.records.items() if not record.deleted}
+
+
+@pytest.fixture
+async def shelf(tmp_path):
+    made = Shelf(tmp_path)
+    await made.desk.start()
+    made.write("a", "b", "c", "d")
+    await made.scan()
+    assert made.alive() == {"a", "b", "c", "d"}
+    yield made
+    await made.desk.close()
+
+
+async def test_a_person_confirms_what_was_held_and_no_more(shelf):
+    """Nothing that went after the last look, and not all of it because the directory just went away."""
+    for name in ("a", "b", "c"):
+        (shelf.root / f"{name}.yaml").unlink()
+    await shelf.scan()
+    assert shelf.library.held == {"root/a", "root/b", "root/c"}
+    shutil.rmtree(shelf.root)
+    await shelf.library.scan(confirmed=True)
+    assert shelf.library.verdict.removed == {"root/a", "root/b", "root/c"}
+    assert shelf.alive() == {"d"}
+    await shelf.scan()
+    assert shelf.alive() == {"d"}
+
+
+async def test_a_confirmation_of_nothing_removes_nothing(shelf):
+    shutil.rmtree(shelf.root)
+    await shelf.library.scan(confirmed=True)
+    await shelf.scan()
+    assert shelf.alive() == {"a", "b", "c", "d"}
+    assert shelf.library.verdict.held
+
+
+async def test_what_came_back_is_not_removed_by_the_word(shelf):
+    for name in ("a", "b", "c"):
+        (shelf.root / f"{name}.yaml").unlink()
+    await shelf.scan()
+    shelf.write("a")
+    await shelf.library.scan(confirmed=True)
+    assert shelf.alive() == {"a", "d"}
+
+
+async def test_what_was_purged_stays_so_when_the_daemon_dies_in_the_middle(shelf, tmp_path):
+    shelf.library.discard("root/a")
+    await shelf.desk.durable()
+    after = Shelf(tmp_path, shelf.store)
+    await after.desk.start()
+    await after.library.load()
+    await after.scan()
+    assert after.alive() == {"b", "c", "d"}
+    assert not after.library.verdict.held
+    await after.desk.close()
