@@ -50,6 +50,8 @@ WORKERS = 16
 TIDY_EVERY = 60.0
 GRACE = 5.0
 """Seconds without any step after which a start that has not succeeded will not do so soon."""
+FIRST_LOOK = 5.0
+"""Seconds for the documents to be read before what was in force is acted on."""
 log = logging.getLogger("standfast")
 
 
@@ -172,6 +174,7 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
         await server.start()
         stack.push_async_callback(server.close)
         await _metrics(stack, made, account)
+        await _first_look(stack, made)
         stack.push_async_callback(_cancelled, _tasks(made, account))
         _tell_of_us(made.tell, "Started", f"agent of {settings.node} started")
         try:
@@ -283,6 +286,17 @@ def _tasks(made: Running, account: Account) -> list[asyncio.Task[None]]:
     forever += [watch(settings.services, made.library.scan, settings), measure_lag(account)]
     forever.append(_tidy(made.programs))
     return [asyncio.create_task(task) for task in forever]
+
+
+async def _first_look(stack: AsyncExitStack, made: Running) -> None:
+    """What was edited or removed while no agent ran, before anything is begun on what was in force.
+
+    A directory that does not answer is not waited for any longer than `FIRST_LOOK`.
+    """
+    if made.records:
+        look = asyncio.create_task(made.library.settle())
+        stack.push_async_callback(_cancelled, [look])
+        await asyncio.wait({look}, timeout=FIRST_LOOK)
 
 
 async def _metrics(stack: AsyncExitStack, made: Running, account: Account) -> None:

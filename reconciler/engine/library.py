@@ -85,6 +85,13 @@ class Library:
         """Keys whose removal waits for a person."""
         return set(self._missing) if self.verdict.held else set()
 
+    async def settle(self) -> None:
+        """Look until all that is missing is judged."""
+        again_in: float | None = 0.0
+        while again_in is not None:
+            await asyncio.sleep(again_in)
+            again_in = await self.scan()
+
     async def scan(self, confirmed: bool = False) -> float | None:
         """Look at the directory; returns the seconds after which a removal is to be judged again."""
         async with self._scanning:

@@ -43,12 +43,8 @@ class Shelf:
             (self.root / f"{name}.yaml").write_text(json.dumps(whole))
 
     async def scan(self) -> None:
-        """Until all that went is judged."""
-        for _ in range(10):
-            if (again_in := await self.library.scan()) is None:
-                return
-            await asyncio.sleep(again_in)
-        raise AssertionError("never judged")
+        async with asyncio.timeout(5):
+            await self.library.settle()
 
     def alive(self) -> set[str]:
         return {key.removeprefix("root/") for key, record in self.records.items() if not record.deleted}
