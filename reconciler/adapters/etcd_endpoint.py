@@ -7,7 +7,7 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import aiohttp
@@ -21,6 +21,10 @@ DAMAGING = ((3, 5, 0), (3, 5, 1), (3, 5, 2))  # may lose writes without a word w
 
 class NotDone(Exception):
     """The request did not reach etcd, or was turned away."""
+
+
+class TlsRefused(NotDone):
+    """One of the two did not accept the other's certificate."""
 
 
 class PerhapsDone(Exception):
@@ -38,13 +42,13 @@ class Answered(Exception):
 class Endpoint:
     """One member, as we reach it. `failed_at`: the loop's time of its last failure, 0 for none."""
 
-    def __init__(self, url: str, context: ssl.SSLContext | None, connect: float) -> None:
+    def __init__(self, url: str, tls: Callable[[], ssl.SSLContext | None], connect: float) -> None:
         self.url = url.rstrip("/")
         self.failed_at = 0.0
         self.trouble: Exception | None = None
         self.greeted = False
         self.version = ""
-        self._context = context
+        self._tls = tls
         self._connect = connect
         self._session: aiohttp.ClientSession | None = None
 
@@ -65,7 +69,7 @@ class Endpoint:
             async with self._open().get(self.url + path) as reply:
                 text = await reply.text()
         except (aiohttp.ClientError, OSError) as fault:
-            raise NotDone(self._words(fault)) from fault
+            raise (TlsRefused if _in_tls(fault) else NotDone)(self._words(fault)) from fault
         if reply.status != 200:
             raise NotDone(f"{self.url} answers {path} with {reply.status}: is it etcd's client port?")
         return text
@@ -123,10 +127,11 @@ class Endpoint:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
+            context = self._tls()  # read again, so that renewed certificates need no restart
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=0,  # a renewal never waits for a connection that others use
-                    ssl=self._context if self._context is not None else True,
+                    ssl=True if context is None else context,
                     keepalive_timeout=60.0,
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect),
@@ -146,9 +151,10 @@ class Endpoint:
 
     def _failure(self, fault: Exception) -> Exception:
         """Nothing is sent before the connection stands; who refuses us in TLS read nothing."""
+        if _in_tls(fault):
+            return TlsRefused(self._words(fault))
         never = isinstance(fault, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-        kind = NotDone if never or _in_tls(fault) else PerhapsDone
-        return kind(self._words(fault))
+        return (NotDone if never else PerhapsDone)(self._words(fault))
 
     def _words(self, fault: Exception) -> str:
         if isinstance(fault, aiohttp.ConnectionTimeoutError):

@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
-from reconciler.adapters.etcd_endpoint import Answered, Endpoint, NotDone, PerhapsDone
+from reconciler.adapters.etcd_endpoint import Answered, Endpoint, NotDone, PerhapsDone, TlsRefused
 from reconciler.adapters.etcd_settings import EtcdSettings, tls
 from reconciler.adapters.etcd_wire import Json, Meaning, b64, cluster_of
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost, UnknownOutcome
@@ -40,9 +41,11 @@ class Gateway:
     def __init__(self, settings: EtcdSettings, cluster: str = "") -> None:
         self.settings = settings
         self.cluster = cluster
-        context = tls(settings)
+        tls(settings)  # what cannot be used is said now
         connect = settings.request_timeout / 2  # so that there is time for another one
-        self.endpoints = tuple(Endpoint(url, context, connect) for url in settings.endpoints)
+        self.endpoints = tuple(
+            Endpoint(url, partial(tls, settings), connect) for url in dict.fromkeys(settings.endpoints)
+        )
         self._current = self.endpoints[0]
         self._token = ""
         self._signing_in = asyncio.Lock()
@@ -91,7 +94,9 @@ class Gateway:
                     yield message
         except TimeoutError:
             raise MayHeal(f"{endpoint.url} did not answer within {limit:g} s") from None
-        except (NotDone, PerhapsDone, Answered) as fault:
+        except Answered as answer:
+            raise self._refusal(answer) or MayHeal(f"{endpoint.url}: {answer}") from answer
+        except (NotDone, PerhapsDone) as fault:
             raise MayHeal(str(fault)) from fault
 
     def leave(self, endpoint: Endpoint, why: Exception, silent: bool = False) -> None:
@@ -138,7 +143,7 @@ class Gateway:
                 try:
                     return await self._ask(endpoint, path, body, attempt)
                 except (NotDone, NeedsPerson) as fault:
-                    self.leave(endpoint, fault)
+                    self.leave(endpoint, fault, isinstance(fault, TlsRefused))
                 except PerhapsDone as fault:
                     self.leave(endpoint, fault)
                     self.check()
@@ -146,7 +151,7 @@ class Gateway:
                         raise UnknownOutcome(f"{NOT_SAID}: {fault}") from fault
                 except Answered as answer:
                     self._judge(endpoint, answer, writes and attempt.sent)
-                attempt.sent = False
+                attempt.at, attempt.sent = None, False
             self.give_up_when_all_refuse()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -163,11 +168,11 @@ class Gateway:
     def _judge(self, endpoint: Endpoint, answer: Answered, sent: bool) -> None:
         """Raise what ends the call; return when another member may do it."""
         error, text = answer.error, f"{endpoint.url}: {answer}"
+        if refusal := self._refusal(answer):
+            raise refusal from answer
         match error.meaning:
             case Meaning.ELSEWHERE | Meaning.TOKEN:
                 self.leave(endpoint, MayHeal(text))
-            case Meaning.REFUSED:
-                raise NeedsPerson(f"etcd refuses it: {answer}") from answer
             case Meaning.NOT_NOW:
                 raise MayHeal(f"etcd refuses it: {answer}") from answer
             case Meaning.COMPACTED:
@@ -179,6 +184,14 @@ class Gateway:
                 if sent:
                     raise UnknownOutcome(f"{NOT_SAID}: {text}") from answer
 
+    def _refusal(self, answer: Answered) -> NeedsPerson | None:
+        """What only a person can mend."""
+        if answer.error.meaning is Meaning.TOKEN and not self.settings.user:
+            return NeedsPerson(f"etcd wants to know who we are ({answer}): name a user and its password")
+        if answer.error.meaning is Meaning.REFUSED:
+            return NeedsPerson(f"etcd refuses it: {answer}")
+        return None
+
     def give_up_when_all_refuse(self) -> None:
         troubles = [endpoint.trouble for endpoint in self.endpoints]
         if all(isinstance(trouble, NeedsPerson) for trouble in troubles):
@@ -189,17 +202,22 @@ class Gateway:
     # --- one member -------------------------------------------------------------------------
 
     async def greet(self, endpoint: Endpoint) -> None:
-        """Before it is used, and after each failure: its version, and that it is of our cluster."""
+        """Before it is used, and after each failure: its version, and that it is of our cluster.
+
+        In half the time of a request, as connecting: so one that is stopped leaves time for another.
+        """
         self.check()
         if endpoint.greeted:
             return
-        await endpoint.learn_version()
-        if self.settings.user and not self._token:
-            await self._sign_in(endpoint, "")
-        key = b64(self.settings.own)
-        hello = await self.signed(
-            endpoint, "kv/range", {"key": key, "serializable": True, "keys_only": True}
-        )
+        try:
+            async with asyncio.timeout(self.settings.request_timeout / 2):
+                await endpoint.learn_version()
+                if self.settings.user and not self._token:
+                    await self._sign_in(endpoint, "")
+                any_key = {"key": b64(self.settings.own), "serializable": True}
+                hello = await self.signed(endpoint, "kv/range", any_key)
+        except TimeoutError:
+            raise NotDone(f"{endpoint.url} does not answer") from None
         self.same_cluster(endpoint, hello)
         endpoint.greeted = True
 

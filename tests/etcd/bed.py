@@ -6,6 +6,7 @@
 Member n is 127.0.0.n, clients at port 2379. All end with the block, also on failure.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -161,6 +162,68 @@ class Bed:
         """
         with (self.path / f"{member}.log").open("ab") as log:
             return subprocess.Popen([*words.split(), *self._arguments], stdout=log, stderr=log)
+
+
+class Proxy:
+    """A way to one member that can be hurt: `async with Proxy(bed.members[0]) as way: way.url`.
+
+    mute_watches  old streams fall silent, though their connections stand; new ones work
+    cut_at        answers to commits end after so many bytes
+    """
+
+    def __init__(self, member: int) -> None:
+        self._member = member
+        self._muted: set[asyncio.StreamWriter] = set()
+        self._watches: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.cut_at: int | None = None
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def mute_watches(self) -> None:
+        self._muted |= self._watches
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        there, to_there = await asyncio.open_connection(f"127.0.0.{self._member}", 2379)
+        state = {"cut": False}
+        back = asyncio.create_task(self._answers(there, writer, state))
+        self._tasks.add(back)
+        try:
+            while data := await reader.read(65536):
+                if b"/v3/watch" in data:
+                    self._watches.add(writer)
+                state["cut"] = b"/v3/kv/txn" in data
+                to_there.write(data)
+        finally:
+            back.cancel()
+            to_there.close()
+            writer.close()
+
+    async def _answers(
+        self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, state: dict[str, bool]
+    ) -> None:
+        while data := await there.read(65536):
+            if writer in self._muted:
+                continue
+            if state["cut"] and self.cut_at is not None:
+                writer.write(data[: self.cut_at])
+                break
+            writer.write(data)
+        writer.close()
 
 
 DEFAULTS: dict[str, Any] = {"request_timeout": QUICK, "silence": 1.0}
