@@ -96,18 +96,17 @@ async def compact_if_due(gateway: Gateway, txn: Txn) -> int | None:
     """
     key, kept = gateway.settings.own + "compacted", gateway.settings.kept
     now = await gateway.call("kv/range", {"key": wire.b64(key)})
-    head = wire.revision_of(now)
-    if head <= 2 * kept:
-        return None
+    head, before = wire.revision_of(now), wire.entries_of(now, "").get(key)
+    if head <= 2 * kept or (before and head - before.revision < kept):
+        return None  # too early, or another agent is at it
     try:
         old = {"key": wire.b64(key), "revision": str(head - 2 * kept), "count_only": True}
         await gateway.call("kv/range", old)
     except Compacted:
         return None
-    before = wire.entries_of(now, "").get(key)
     mine = wire.unchanged(key, before.revision if before else 0)
     if await txn([mine], [wire.put(key, str(head - kept))]) is None:
-        return None  # another agent does it
+        return None  # another agent was quicker
     try:
         await gateway.call("kv/compaction", {"revision": str(head - kept)})
     except (Compacted, Future):

@@ -21,10 +21,11 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between one stream and the ne
 
 
 class Watch:
-    """`reached`: every change up to this revision has come."""
+    """`reached`: every change up to this revision has come. `rebuilt`: how often it was."""
 
     def __init__(self, gateway: Gateway, revision: int) -> None:
         self.reached = revision
+        self.rebuilt = 0
         self._gateway = gateway
         self._kept = gateway.settings.kept
         self._waiting: deque[Change] = deque()
@@ -52,6 +53,7 @@ class Watch:
         """Leave the member that serves it and go on by another one."""
         if self._task is None or self._end is not None:
             return
+        self.rebuilt += 1
         self._task.cancel()
         if self._at is not None:
             self._gateway.leave(self._at, MayHeal(why))

@@ -194,8 +194,9 @@ class EtcdStore:
     def _expect_back(self, revision: int) -> None:
         loop = asyncio.get_running_loop()
         for watch in self._watches:
-            loop.call_later(self.settings.silence, self._came_back, watch, revision)
+            loop.call_later(self.settings.silence, self._came_back, watch, revision, watch.rebuilt)
 
-    def _came_back(self, watch: Watch, revision: int) -> None:
-        if watch in self._watches and watch.reached < revision:
+    def _came_back(self, watch: Watch, revision: int, rebuilt: int) -> None:
+        """A watch rebuilt since has a commit of its own to prove itself by."""
+        if watch in self._watches and watch.reached < revision and watch.rebuilt == rebuilt:
             watch.rebuild(f"its watch is silent: revision {revision} has not come")

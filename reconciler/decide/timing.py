@@ -230,6 +230,7 @@ def _fitted(base: Timing, periods: int) -> Timing:
     """Enough before the deadline for two elections, the rest to the watchdog, in whole seconds."""
     budget = base.surely_waited - base.reset
     need = base.renew + 2 * base.leaderless + 2 * base.request
+    need = _rounded(need, _step(base.wait), up=True)
     watchdog = min(max(math.floor((budget - need) / periods + 1e-9), 2), LONGEST_WATCHDOG)
     return _granted(replace(base, periods=periods, deadline=budget), watchdog)
 
@@ -237,18 +238,21 @@ def _fitted(base: Timing, periods: int) -> Timing:
 def _granted(timing: Timing, watchdog: int) -> Timing:
     """With this watchdog: a longer one has the holder begin to stop earlier."""
     budget = timing.surely_waited - timing.reset - timing.periods * watchdog
-    step = next(step for wait, step in _STEPS if timing.wait >= wait)
-    deadline = min(timing.deadline, _rounded(budget, step, up=False))
+    deadline = min(timing.deadline, _rounded(budget, _step(timing.wait)))
     return replace(timing, watchdog=watchdog, deadline=deadline, stop=round(watchdog - timing.margin, 3))
 
 
 def _least(wait: float, granted: int | None, locked: bool) -> float:
     """The shortest failover time, in half seconds, that keeps every rule; 0 when there is none."""
-    first = math.ceil(2 * max(wait, 1.0))
-    tries = (half / 2 for half in range(first, first + 2400))
+    first = math.ceil(2 * max(wait, 1.0, granted or 0, 0 if locked else 2 * (granted or 0)))
+    tries = (half / 2 for half in range(first, first + 240))
     return next((seconds for seconds in tries if not broken(_planned(seconds, granted, locked))), 0.0)
 
 
-def _rounded(value: float, step: float, up: bool) -> float:
+def _step(wait: float) -> float:
+    return next(step for least, step in _STEPS if wait >= least)
+
+
+def _rounded(value: float, step: float, up: bool = False) -> float:
     turns = value / step
     return round((math.ceil(turns - 1e-9) if up else math.floor(turns + 1e-9)) * step, 3)

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.decide.timing import (
@@ -19,6 +19,7 @@ from reconciler.decide.timing import (
 )
 from reconciler.errors import NeedsPerson
 
+patient = settings(deadline=None, max_examples=200)
 FAST, DEFAULT = PROFILES["fast"], PROFILES["default"]
 SECONDS = st.floats(0.1, 4000, allow_nan=False)
 TIMES = st.one_of(st.sampled_from(sorted(PROFILES)), SECONDS)
@@ -59,6 +60,7 @@ def outcome(failover_time, granted, locked):
         return str(refused)
 
 
+@patient
 @given(TIMES, GRANTED, st.booleans())
 @example("fast", 3, True)
 @example(7.5, None, False)
@@ -83,6 +85,7 @@ def test_what_is_derived_keeps_every_rule(failover_time, granted, locked):
         assert t.failover <= failover_time + 1e-3
 
 
+@patient
 @given(st.floats(9, 4000, allow_nan=False), st.booleans())
 def test_nothing_of_the_failover_time_is_given_away(seconds, locked):
     """What is left of the safety rule is less than the step that the deadline is rounded down to."""
@@ -92,12 +95,14 @@ def test_nothing_of_the_failover_time_is_given_away(seconds, locked):
     assert t.watchdog <= LONGEST_WATCHDOG
 
 
+@patient
 @given(st.floats(9, 1000, allow_nan=False), st.floats(0, 500, allow_nan=False), st.booleans())
 def test_more_time_never_leaves_less_for_a_stop(seconds, more, locked):
     """But for rounding: whole seconds of the watchdog, tenths of intervals."""
     assert derive(seconds + more, locked=locked).stop >= derive(seconds, locked=locked).stop - 1.1
 
 
+@patient
 @given(st.floats(12, 4000, allow_nan=False), st.booleans())
 def test_with_time_enough_two_elections_stop_nobody(seconds, locked):
     t = derive(seconds, locked=locked)
@@ -105,6 +110,7 @@ def test_with_time_enough_two_elections_stop_nobody(seconds, locked):
     assert not any("elections" in text for text in warnings(t))
 
 
+@patient
 @given(TIMES, GRANTED, st.booleans())
 def test_what_is_refused_says_what_would_do(failover_time, granted, locked):
     said = outcome(failover_time, granted, locked)
@@ -120,6 +126,7 @@ def test_what_is_refused_says_what_would_do(failover_time, granted, locked):
         assert granted < 3, "only a watchdog that leaves no time for a stop suits nobody"
 
 
+@patient
 @given(
     st.builds(
         Timing,
