@@ -7,7 +7,8 @@ is in force is still looked after.
 import asyncio
 import base64
 import os
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +25,8 @@ from reconciler.errors import Fault
 BULK = 8
 """More changed documents than this are checked in a process of their own."""
 
-AT_ONCE = 50
-"""Documents put in force before the loop gets its turn."""
+AHEAD = 2 * BULK
+"""Documents that are being checked while others are put in force: more would lie about in memory."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,7 @@ class Library:
                 troubles[files[0].path] = Trouble(files[0].path, key, known)
             elif self._is_new(files[0]):
                 changed.append(files[0])
-        checks = (self._check_file(file, len(changed)) for file in changed)
-        for number, (file, checked) in enumerate(zip(changed, await asyncio.gather(*checks), strict=True)):
-            if number % AT_ONCE == AT_ONCE - 1:
-                await asyncio.sleep(0)
+        async for file, checked in self._verdicts(changed):
             self._refused.pop(file.path, None)
             if checked.service is None:
                 self._refused[file.path] = (file, checked.faults)
@@ -133,6 +131,22 @@ class Library:
             else:
                 self._put_in_force(file, checked)
         self._tell(troubles)
+
+    async def _verdicts(self, files: Sequence[File]) -> AsyncIterator[tuple[File, Checked]]:
+        """In order, each as soon as it is there: the first service need not wait for the last document."""
+        ahead: deque[tuple[File, asyncio.Task[Checked]]] = deque()
+        try:
+            for file in files:
+                ahead.append((file, asyncio.create_task(self._check_file(file, len(files)))))
+                if len(ahead) == AHEAD:
+                    first, task = ahead.popleft()
+                    yield first, await task
+            while ahead:
+                first, task = ahead.popleft()
+                yield first, await task
+        finally:
+            for _, task in ahead:
+                task.cancel()
 
     def _known_faults(self, file: File) -> tuple[Fault, ...]:
         """Of a file that was refused and has not changed since."""
