@@ -12,6 +12,9 @@ from reconciler.settings import Settings
 Scan = Callable[[], Awaitable[float | None]]
 """Looks at the directory; returns the seconds after which it must look again, or None."""
 
+STEP, ABOVE = 20, 100
+"""Milliseconds: the watcher wakes so often, change or not, below the directory and right above it."""
+
 Place = tuple[str, int, bool]
 """A directory to watch: path, inode, whether with all below it."""
 
@@ -54,7 +57,10 @@ def _places(root: Path) -> tuple[Place, ...]:
 async def _stir(path: str, deep: bool, stirred: asyncio.Event, settings: Settings) -> None:
     debounce = int(settings.debounce * 1000)
     try:
-        async for _changes in awatch(path, debounce=debounce, step=10, recursive=deep, rust_timeout=60_000):
+        step = STEP if deep else ABOVE
+        async for _changes in awatch(
+            path, debounce=debounce, step=step, recursive=deep, rust_timeout=60_000
+        ):
             stirred.set()
     except OSError:
         # Gone, or the kernel's limit of watches is reached: the periodic scan does it alone.

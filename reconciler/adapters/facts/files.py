@@ -114,14 +114,21 @@ class FileSource(Base):
 def seen(path: str) -> FileSeen | None:
     """None when there is nothing of that name. Raises OSError when it cannot be told."""
     try:
-        found = os.stat(path)
+        file = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as fault:
         if fault.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
         return _dangling(path)
+    try:
+        found = os.fstat(file)
+        real = os.readlink(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
+    if not found.st_nlink:  # deleted just now: the kernel has no path of it
+        real = path
     kind = _KINDS.get(stat.S_IFMT(found.st_mode), "other")
     # A directory's own size follows what is put into it, and tells nothing.
-    return _made(kind, found, found.st_size if kind == "file" else 0, os.path.realpath(path))
+    return _made(kind, found, found.st_size if kind == "file" else 0, real)
 
 
 def _dangling(path: str) -> FileSeen | None:

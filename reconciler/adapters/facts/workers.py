@@ -36,6 +36,10 @@ class _Batch:
     at: dict[int, tuple[Any, float]] = field(default_factory=dict)
     wake: Callable[[], None] = lambda: None
 
+    def held_up(self, now: float) -> bool:
+        """None of its threads gets on. A long batch that does needs no second one: they share one core."""
+        return all(now - since >= HELD_UP for _, since in list(self.at.values()))
+
 
 class Workers:
     """At most `most` threads. `again` is called in the loop with questions that may be asked again,
@@ -92,7 +96,8 @@ class Workers:
                 try:
                     await asyncio.wait_for(event.wait(), HELD_UP)
                 except TimeoutError:
-                    self._recruit(batch, loop)
+                    if batch.held_up(time.monotonic()):
+                        self._recruit(batch, loop)
                 event.clear()
                 self._hand_over(batch, report)
                 self._give_up(batch, limit, began, report)
