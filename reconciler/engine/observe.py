@@ -52,9 +52,9 @@ class Observer:
             bound, missing = bind_resource(resource, exposed)
             owner = Owner(service, resource.rid)
             if missing:
-                blind = sorted(rid for rid in resource.refs if rid in seen and rid not in exposed)
+                under = [seen[rid] for rid in sorted(resource.refs) if rid in seen]
                 last = applied.get(resource.rid)
-                bound, observed = await self._without_values(owner, bound, last, blind, follow)
+                bound, observed = await self._without_values(owner, bound, last, under, follow)
             else:
                 observed = await self._look_at(owner, bound, follow)
             if observed.state is not State.UNKNOWN:
@@ -63,18 +63,20 @@ class Observer:
         return seen
 
     async def _without_values(
-        self, owner: Owner, bound: Resource, last: Resource | None, blind: Sequence[str], follow: bool
+        self, owner: Owner, bound: Resource, last: Resource | None, under: Sequence[Seen], follow: bool
     ) -> tuple[Resource, Observed]:
-        """One that refers to what is gone, or (`blind`) cannot be looked at: nothing says it is down.
+        """One that refers to what (`under`) is gone, or is not looked at: nothing says it is down.
 
         Is what was applied last still there? It may be what holds the rest of a stop.
         """
+        blind = [s.resource.rid for s in under if s.observed.state is State.UNKNOWN]
+        unseen = blind or not all(_looked_at(s.resource) for s in under)
         if last is not None and last.kind == bound.kind:
             triggers = last.common.triggers
             meant = replace(bound, spec=last.spec, common=replace(bound.common, triggers=triggers))
             observed = await self._look_at(owner, meant, follow)
             # A name alone, such as /dev/loop0, may be another's by now; an identity is our very own.
-            if blind or (observed.identity and observed.state is not State.DOWN):
+            if unseen or (observed.identity and observed.state is not State.DOWN):
                 return meant, observed
         elif blind:
             return bound, unknown(f"{', '.join(blind)} cannot be looked at", label=bound.kind)
@@ -82,7 +84,7 @@ class Observer:
 
     async def _look_at(self, owner: Owner, resource: Resource, follow: bool) -> Observed:
         """One resource; whatever goes wrong in its driver makes it `unknown`."""
-        if resource.common.disable or "nostatus" in resource.common.tags:
+        if not _looked_at(resource):
             return Observed(State.NA, label=resource.kind)
         driver = self._drivers[resource.kind]
         try:
@@ -116,3 +118,7 @@ class Observer:
     def forget(self, owner: Owner) -> None:
         if self._followed.pop(owner, None) is not None:
             self._hub.follow(owner, ())
+
+
+def _looked_at(resource: Resource) -> bool:
+    return not resource.common.disable and "nostatus" not in resource.common.tags

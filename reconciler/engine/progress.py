@@ -226,7 +226,7 @@ def next_wish(wish: Wish, decision: Decision, made: Mapping[str, Situation]) -> 
         return wish
     mine = [s for s in made.values() if not wish.rids or named(s.resource, wish.rids)]
     mine = [s for s in mine if s.goal is not Goal.NONE]
-    if any(s.running for s in mine) or not all(settled(s.goal, s.seen) for s in mine):
+    if any(s.running or s.successor for s in mine) or not all(settled(s.goal, s.seen) for s in mine):
         return wish
     match wish.verb:
         case "restart" if wish.phase == "down":

@@ -43,6 +43,9 @@ class KeyQueue:
         """Called once, at the end of a pass; with infinite seconds the key is forgotten."""
         if seconds == math.inf:
             return
+        if seconds <= 0:
+            self.add(key)  # now: who asks whether all is idle is not told so in between
+            return
         self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
 
     async def take(self) -> str:

@@ -50,8 +50,10 @@ class Reconciler:
         if record is None or self.halted:
             return math.inf
         asked = self._what_is_asked(key)
-        decision = self._decide(record, asked)
+        decision, basis = self._decide(record, asked), self._basis(record)
         made, who = await self._situations(record, asked, decision)
+        if self._basis(record) != basis:
+            return 0.0  # taken back, frozen or edited while it looked: nothing is begun on the old word
         now = asyncio.get_running_loop().time()
         if self._note(record, made, decision, now):
             return 0.0
@@ -158,6 +160,11 @@ class Reconciler:
         record.decision = decision
         return decision
 
+    def _basis(self, record: Record) -> tuple[object, ...]:
+        """All that a pass decides on besides facts."""
+        asked, frozen = self._desk.asked(record.key), self._desk.node_frozen()
+        return asked, frozen, record.service, record.deleted, self.leaving, self.halted
+
     def _here(self, record: Record) -> Here:
         return Here(self._settings.node, self._clock.wall(), self._node_frozen(), record.attempt.failed)
 
@@ -200,6 +207,7 @@ class Reconciler:
                 kept.pop(rid, None)
         record.seen = {rid: s.seen for rid, s in made.items()}
         record.goals = {rid: s.goal for rid, s in made.items()}
+        record.turning = {rid for rid, s in made.items() if s.successor}
         record.whole = {rid: s.resource for rid, s in made.items()}
         progress.remember_what_is_seen(record, made, self._desk)
         busy = any(s.running for s in made.values())
@@ -229,8 +237,14 @@ class Reconciler:
     def _act(self, record: Record, made: Mapping[str, Situation]) -> None:
         for rid, job in self.jobs.of(record.key).items():
             goal = made[rid].goal if rid in made else Goal.DOWN
-            # A freeze stops nothing half way: what runs is carried to its end.
-            if goal is not Goal.NONE and (job.step.goal in UPWARD) != (goal in UPWARD):
+            if goal is Goal.NONE:
+                # A freeze stops nothing half way: what runs is carried to its end.
+                turned = job.current is None
+            elif job.step.act is Act.DESTROY:
+                turned = rid not in made or not made[rid].destroy
+            else:
+                turned = (job.step.goal in UPWARD) != (goal in UPWARD)
+            if turned:
                 self.jobs.turn(job.owner, f"the goal is now {goal}")
         for step in record.plan.now:
             if self.halted or step.rid in self.jobs.of(record.key):

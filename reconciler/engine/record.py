@@ -51,6 +51,7 @@ class Record:
     # as of the last pass
     decision: Decision | None = None
     goals: dict[str, Goal] = field(default_factory=dict)
+    turning: set[str] = field(default_factory=set)  # down only to come up again: edited, or started anew
     whole: dict[str, Resource] = field(default_factory=dict)  # incl. what left the document
     seen: dict[str, Observed] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)  # wall-clock, of the present state
@@ -83,8 +84,8 @@ class Record:
         return self._order
 
     def up_as_wanted(self) -> bool:
-        """Every resource that counts is where its goal wants it."""
-        return all(
+        """Every resource that counts is where its goal wants it, and not on its way to another."""
+        return not self.turning and all(
             settled(goal, self.seen[rid])
             for rid, goal in self.goals.items()
             if rid in self.seen and not self.whole[rid].common.optional

@@ -87,7 +87,7 @@ class World:
         old = self.things.get(operation.name, DOWN)
         match operation.verb:
             case "start":
-                new = replace(old, state=State.UP)
+                new = replace(old, state=State.UP, identity=operation.name)
             case "stop":
                 new = replace(old, state=State.DOWN)
             case "create" | "destroy":

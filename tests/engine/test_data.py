@@ -191,3 +191,41 @@ def test_what_was_purged_is_made_anew():
         assert rig.world.done.count("create disk#0") == 1
 
     simulate(story, **THERE)
+
+
+@pytest.mark.parametrize("verb", ["abort", "freeze"])
+def test_a_word_taken_back_during_a_look_begins_nothing(verb):
+    """However long the look takes: who was told that it is taken back may rely on it."""
+
+    async def story(rig):
+        await up(rig)
+        await rig.ask("stop")
+        await rig.settled()
+        asking = asyncio.create_task(rig.ask("purge"))
+        await asyncio.sleep(0.0005)
+        assert rig.queue._busy
+        await rig.ask(verb)
+        await asking
+        await rig.settled()
+        assert "destroy fs#0" not in rig.world.done
+        assert rig.discarded == []
+
+    simulate(story, **THERE)
+
+
+def test_a_word_taken_back_reaches_what_waits_for_its_turn():
+    async def story(rig):
+        await up(rig)
+        await rig.ask("stop")
+        await rig.settled()
+        rig.jobs._slots = asyncio.Semaphore(0)
+        await rig.ask("unprovision")
+        await asyncio.sleep(1)
+        assert rig.jobs.running
+        await rig.ask("abort")
+        await asyncio.sleep(1)
+        rig.jobs._slots.release()
+        await rig.settled()
+        assert "destroy fs#0" not in rig.world.done
+
+    simulate(story, **THERE)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model import Observed, State
-from tests.engine.rig import DOWN, KEY, res, service, simulate
+from tests.engine.rig import DOWN, KEY, MADE, UNMADE, res, service, simulate
 
 DISK = replace(DOWN, exposes={"exposed_devs": ("/dev/x",)})
 LATE = (res("disk#0"), res("fs#0", "disk#0", thing="on {disk#0.exposed_devs[0]}"), res("app#0"))
@@ -122,3 +122,19 @@ def test_what_is_disabled_is_not_touched_any_more(thing):
         assert KEY not in rig.records
 
     simulate(story)
+
+
+def test_a_wish_is_not_fulfilled_by_what_is_down_only_to_come_up_again():
+    async def story(rig):
+        rig.put(service(res("fs#0"), res("app#0", "fs#0")))
+        await rig.settled()
+        rig.world.hangs["stop fs#0"] = asyncio.Event()
+        rig.put(service(res("fs#0", thing="other"), res("app#0", "fs#0")))
+        await asyncio.sleep(1)
+        await rig.ask("provision")  # for the new one: what the memory of the old one forbids
+        rig.world.hangs["stop fs#0"].set()
+        await rig.settled()
+        assert "create other" in rig.world.done
+        assert rig.world.state("app#0") is State.UP
+
+    simulate(story, **{"fs#0": MADE, "other": UNMADE})
