@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +20,7 @@ from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.drivers import Drivers
 from reconciler.adapters.facts import standard_sources
 from reconciler.adapters.facts.hub import Hub
+from reconciler.adapters.garbage import put_aside
 from reconciler.adapters.helper import Helper
 from reconciler.adapters.journal import SqliteJournal
 from reconciler.adapters.linux import LinuxHost
@@ -48,6 +50,8 @@ from reconciler.settings import Settings
 
 WORKERS = 16
 TIDY_EVERY = 60.0
+SWITCH = 0.0005
+"""Seconds a thread may keep the loop waiting that calculates: the default adds up, with dozens, to 50 ms."""
 GRACE = 5.0
 """Seconds without any step after which a start that has not succeeded will not do so soon."""
 FIRST_LOOK = 5.0
@@ -157,6 +161,7 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
     `keep`: False keeps nothing on disk but the events. Raises NeedsPerson when another agent has
     this run directory, or a directory cannot be made.
     """
+    sys.setswitchinterval(SWITCH)
     async with AsyncExitStack() as stack:
         make_directories(settings)
         stack.enter_context(alone(settings.run / "standfast.lock"))
@@ -284,7 +289,7 @@ def _tasks(made: Running, account: Account) -> list[asyncio.Task[None]]:
         for _ in range(WORKERS)
     ]
     forever += [watch(settings.services, made.library.scan, settings), measure_lag(account)]
-    forever.append(_tidy(made.programs))
+    forever += [_tidy(made.programs), put_aside(lambda: len(made.records), made.settled)]
     return [asyncio.create_task(task) for task in forever]
 
 

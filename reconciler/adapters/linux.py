@@ -25,6 +25,8 @@ Handler = Callable[[Any, Owner], Awaitable[Outcome]]
 DONE = Outcome(True)
 
 FREE_WITHIN = 5.0  # seconds
+NETWORK_AT_ONCE = 2
+"""The kernel makes changes of the network one after another: more threads would only spin for its lock."""
 
 
 class LinuxHost:
@@ -39,19 +41,19 @@ class LinuxHost:
     ) -> None:
         self._programs, self._environment = programs, environment
         self._runner = programs.runner
-        self._announcer = arp.Announcer()
+        self._announcer, self._network = arp.Announcer(), asyncio.Semaphore(NETWORK_AT_ONCE)
         self._node = records.node(settings)
         self._handlers: dict[type[op.Operation], Handler] = {
             op.Exec: self._exec,
             op.Spawn: self._spawn,
             op.Terminate: programs.terminate,
-            op.AddAddress: self._calls(lambda o: netlink.add_address(o.address, o.dev, o.label)),
-            op.DeleteAddress: self._calls(lambda o: netlink.delete_address(o.address, o.dev)),
-            op.SetLinkUp: self._calls(lambda o: netlink.set_link_up(o.dev)),
+            op.AddAddress: self._changes(lambda o: netlink.add_address(o.address, o.dev, o.label)),
+            op.DeleteAddress: self._changes(lambda o: netlink.delete_address(o.address, o.dev)),
+            op.SetLinkUp: self._changes(lambda o: netlink.set_link_up(o.dev)),
             op.ProbeAddress: self._probe,
             op.Announce: self._announce,
-            op.AddRoute: self._calls(partial(_route, netlink.replace_route)),
-            op.DeleteRoute: self._calls(partial(_route, netlink.delete_route)),
+            op.AddRoute: self._changes(partial(_route, netlink.replace_route)),
+            op.DeleteRoute: self._changes(partial(_route, netlink.delete_route)),
             op.Mount: self._mount,
             op.Unmount: self._unmount,
             op.AttachLoop: self._attach,
@@ -207,6 +209,16 @@ class LinuxHost:
         async def handler(operation: op.Operation, owner: Owner) -> Outcome:
             await self._outside(operation, call, operation.timeout)
             return DONE
+
+        return handler
+
+    def _changes(self, call: Callable[[Any], None]) -> Handler:
+        """The same for a change of addresses, links or routes."""
+        perform = self._calls(call)
+
+        async def handler(operation: op.Operation, owner: Owner) -> Outcome:
+            async with self._network:
+                return await perform(operation, owner)
 
         return handler
 

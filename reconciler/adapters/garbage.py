@@ -1,0 +1,28 @@
+"""A heap that grows by thousands of services → no long pauses for a collection of all of it.
+
+The collector looks at everything that lives whenever that has grown by a quarter: 0.4 s for a thousand
+services of ten, in which nothing is repaired. What lives for as long as its document is therefore put
+aside while many documents come in. It is still freed as soon as nobody refers to it; only a circle that
+was dropped just then stays.
+"""
+
+import asyncio
+import gc
+from collections.abc import Callable
+
+EVERY = 0.2  # seconds, while it grows
+MANY = 20
+"""Services by which it grows before it is worth it."""
+
+
+async def put_aside(services: Callable[[], int], settled: Callable[[], bool]) -> None:
+    """For ever. `settled`: what came in has been acted on."""
+    before = 0
+    while True:
+        await asyncio.sleep(EVERY)
+        if services() - before < MANY:
+            before = min(before, services())
+            continue
+        gc.freeze()
+        if settled():
+            before = services()
