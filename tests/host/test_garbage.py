@@ -1,4 +1,4 @@
-"""While many services come in, what lives is put aside from the collector; what is dropped is still freed."""
+"""While many services come in, what lives is put aside from the collector; what is dropped is freed."""
 
 import asyncio
 import gc
