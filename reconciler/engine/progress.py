@@ -36,6 +36,8 @@ def note_losses(
     for rid, s in made.items():
         if s.goal in UPWARD and settled(s.goal, s.seen):
             record.attempt.checked.add(rid)  # it was ours a moment ago: a repair asks nobody
+        elif s.goal is Goal.DOWN:
+            record.attempt.checked.discard(rid)  # given up: another may have it by the next start
         budget = record.budgets.get(rid, NO_BUDGET)
         if s.goal is Goal.DOWN and settled(s.goal, s.seen) and not to_destroy(s):
             record.stops.pop(rid, None)
