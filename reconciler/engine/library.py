@@ -56,7 +56,7 @@ class Library:
         self._recorder, self._clock, self._changed = recorder, clock, changed
         self._removal_after, self._bulk = removal_after, bulk
         self._files: Mapping[str, File] = {}
-        self._refused: dict[str, tuple[File, tuple[Fault, ...]]] = {}  # by path, as last checked
+        self._refused: dict[str, _Refused] = {}  # by path, as last checked
         self._missing: dict[str, float] = {}  # key → loop time when it was first missed
         self._removed_lately: list[float] = []
         self._scanning = asyncio.Lock()
@@ -119,15 +119,15 @@ class Library:
                     troubles[file.path] = Trouble(file.path, key, (_duplicate(file, files),))
             elif files[0].fault:
                 troubles[files[0].path] = Trouble(files[0].path, key, (files[0].fault,))
-            elif known := self._known_faults(files[0]):
-                troubles[files[0].path] = Trouble(files[0].path, key, known)
+            elif known := self._known(files[0]):
+                troubles[files[0].path] = Trouble(files[0].path, known.meant, known.faults)
             elif self._is_new(files[0]):
                 changed.append(files[0])
         async for file, checked in self._verdicts(changed):
             self._refused.pop(file.path, None)
             if checked.service is None:
-                self._refused[file.path] = (file, checked.faults)
-                troubles[file.path] = Trouble(file.path, file.key, checked.faults)
+                refused = self._refused[file.path] = _Refused(file, checked.faults, _meant(file, checked))
+                troubles[file.path] = Trouble(file.path, refused.meant, checked.faults)
             else:
                 self._put_in_force(file, checked)
         self._tell(troubles)
@@ -148,10 +148,10 @@ class Library:
             for _, task in ahead:
                 task.cancel()
 
-    def _known_faults(self, file: File) -> tuple[Fault, ...]:
+    def _known(self, file: File) -> "_Refused | None":
         """Of a file that was refused and has not changed since."""
         refused = self._refused.get(file.path)
-        return refused[1] if refused and refused[0] is file else ()
+        return refused if refused and refused.file is file else None
 
     def _is_new(self, file: File) -> bool:
         """What is in force is not this very content from this very path."""
@@ -213,6 +213,8 @@ class Library:
         """`confirmed`: a person saw what is held back, and that goes; what went since is judged anew."""
         now, seen = asyncio.get_running_loop().time(), self.held if confirmed else set()
         present = {file.key for file in listed.files.values()}
+        # Renamed with its old name inside, it is refused: that must not remove what it describes.
+        present |= {known.meant for file in listed.files.values() if (known := self._known(file))}
         in_force = [key for key, record in self._records.items() if not record.deleted]
         self._missing = {k: self._missing.get(k, now) for k in in_force if k not in present}
         if said := seen & self._missing.keys():
@@ -273,6 +275,22 @@ class Library:
 
     def _event(self, key: str, text: str, reason: str, ok: bool = True) -> None:
         self._recorder.record(Event(self._clock.wall(), "document", key, reason=reason, text=text, ok=ok))
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """A file as it was refused, and the key of the service that it means."""
+
+    file: File
+    faults: tuple[Fault, ...]
+    meant: str
+
+
+def _meant(file: File, checked: Checked) -> str:
+    """The key its own metadata name, else that of its path."""
+    metadata = checked.document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    return f"{file.key.partition('/')[0]}/{name}" if isinstance(name, str) and name else file.key
 
 
 def _duplicate(file: File, files: list[File]) -> Fault:

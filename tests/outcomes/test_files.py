@@ -111,6 +111,12 @@ async def test_file_renamed(bed):
         await agent.until(lambda: agent.object("web")["metadata"]["source"].endswith("web.conf"))
         await agent.up("web")
         assert await agent.idle("web", 0.4) == []
+        bed.write("web", flag(bed), orchestrate="ha")
+        (bed.services / "web.conf").unlink()
+        await agent.until(lambda: agent.object("web")["metadata"]["source"].endswith("services/web.yaml"))
+        (bed.services / "web.yaml").rename(bed.services / "shop.yaml")  # it still says that it is web
+        await refused(agent, "shop", "InvalidDocument")
+        assert await agent.idle("web", 0.4) == []
         assert agent.operations("web", ok=None) == [f"touch {bed.flag('web')}"]
 
 
