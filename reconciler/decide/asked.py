@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-STANDING = ("start", "stop")
-"""Verbs that hold until the other one or `clear`; all others end when fulfilled or expired."""
-
 VERBS = (
     "start",
     "stop",

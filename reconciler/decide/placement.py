@@ -3,7 +3,6 @@
 The table of who wins between git, operator and policy (README, "Who decides") is `_wanted`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.decide.asked import Asked, Frozen, Wish
@@ -234,7 +233,3 @@ def refusal(service: Service | None, wish: Wish, frozen: Frozen | None) -> str:
         where = f"{service.source}:{service.line}"
         return f"git says stopped ({where}); change it there, or override for a while: --for 2h"
     return ""
-
-
-def resource_goals(service: Service, decision: Decision, asked: Asked) -> Mapping[str, Goal]:
-    return {r.rid: goal_of(r, decision, asked) for r in service.resources}

@@ -5,13 +5,19 @@ touched is marked for a new look *before* its key is queued, so that no pass act
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from reconciler.contracts import Clock, Event, FactHub, Host, Recorder
 from reconciler.engine.desk import Desk
 from reconciler.model import Act, Outcome, Owner, Step
 from reconciler.operations import Operation, Remember
+
+SLOW = 5.0
+"""Seconds after which a job makes room for another: what hangs must not keep all others waiting."""
+HANGING = 3
+"""So many times the limit may run beside it because they are slow."""
 
 
 @dataclass
@@ -53,6 +59,7 @@ class Jobs:
         self._host, self._hub, self._desk = host, hub, desk
         self._recorder, self._clock, self._ended = recorder, clock, ended
         self._slots = asyncio.Semaphore(limit)
+        self._slow, self._most_slow = 0, HANGING * limit
         self.running: dict[Owner, Job] = {}
         self._by_service: dict[str, dict[str, Job]] = {}
 
@@ -87,7 +94,7 @@ class Jobs:
         owner = job.owner
         ended = Ended(job, ok=False, why="cancelled", turned=bool(job.turned))
         try:
-            async with self._slots:
+            async with self._turn():
                 ended = await self._carry_out(job)
         except asyncio.CancelledError:
             ended = Ended(job, ok=False, why=job.turned or "cancelled", turned=True)
@@ -99,6 +106,28 @@ class Jobs:
                 self._hub.touched(owner, operation.touches)
             self._forget(owner)
             self._ended(ended)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Few at once; one that is slow no longer counts among them."""
+        made_room = False
+
+        def make_room() -> None:
+            nonlocal made_room
+            if self._slow < self._most_slow:
+                made_room, self._slow = True, self._slow + 1
+                self._slots.release()
+
+        await self._slots.acquire()
+        timer = asyncio.get_running_loop().call_later(SLOW, make_room)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if made_room:
+                self._slow -= 1
+            else:
+                self._slots.release()
 
     def _forget(self, owner: Owner) -> None:
         del self.running[owner]
