@@ -67,7 +67,8 @@ class DeviceFilesystem:
             places = ", ".join(mount.target for mount in elsewhere)
             note = warning(f"{spec['dev']} is mounted on {places} instead")
             # Directories of it shown elsewhere (bind mounts) may well be ours, and are no obstacle.
-            binds = all(mount.root != "/" for mount in elsewhere)
+            whole = self._subvolume(spec) or "/"
+            binds = all(mount.root != whole for mount in elsewhere)
             blocked = "" if binds else f"{spec['dev']} is mounted on {places}: umount it there"
             seen = mounting.vacant(shell, where, blocked)
             data = {**seen.data, "in_use": True}
