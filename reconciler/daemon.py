@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,37 +47,17 @@ from reconciler.engine.wishes import Wishes
 from reconciler.errors import MayHeal, NeedsPerson
 from reconciler.model import Owner, ServiceGoal
 from reconciler.settings import Settings
+from reconciler.telling import Telling
 
 WORKERS = 16
 TIDY_EVERY = 60.0
 SWITCH = 0.0005
-"""Seconds a thread may keep the loop waiting that calculates: the default adds up, with dozens, to 50 ms."""
+"""Seconds a calculating thread may keep the loop waiting: the default adds up, with dozens, to 50 ms."""
 GRACE = 5.0
 """Seconds without any step after which a start that has not succeeded will not do so soon."""
 FIRST_LOOK = 5.0
 """Seconds for the documents to be read before what was in force is acted on."""
 log = logging.getLogger("standfast")
-
-
-class Telling:
-    """contracts.Recorder: journal, counters, log and whoever listens."""
-
-    def __init__(self, journal: SqliteJournal, account: Account) -> None:
-        self._journal, self._account = journal, account
-        self.listeners: list[Callable[[Event], None]] = []
-
-    @property
-    def dropped(self) -> int:
-        """Events that could not be kept."""
-        return self._journal.dropped
-
-    def record(self, event: Event) -> None:
-        self._journal.add(event)
-        self._account.record(event)
-        level = logging.INFO if event.ok else logging.WARNING
-        log.log(level, "%s", event.text, extra={"event": event})
-        for listener in self.listeners:
-            listener(event)
 
 
 @dataclass
@@ -180,6 +160,8 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
         stack.push_async_callback(server.close)
         await _metrics(stack, made, account)
         await _first_look(stack, made)
+        if notices:
+            _assume_provisioned(made)
         stack.push_async_callback(_cancelled, _tasks(made, account))
         _tell_of_us(made.tell, "Started", f"agent of {settings.node} started")
         try:
@@ -188,6 +170,16 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
             made.reconciler.halted = True
             # What runs is carried to its end: half an operation is worse than a late exit.
             await made.jobs.drain()
+
+
+def _assume_provisioned(made: Running) -> None:
+    """What was remembered is lost: what is missing now may have been there once.
+
+    Nothing of the documents at hand is made anew by itself then; `provision` makes it by word.
+    """
+    for key, record in made.records.items():
+        for resource in record.service.resources:
+            made.desk.remember(Owner(key, resource.rid), "provisioned", "yes")
 
 
 async def foretell(settings: Settings, documents: Mapping[str, str]) -> dict[str, Object]:
@@ -298,7 +290,7 @@ async def _first_look(stack: AsyncExitStack, made: Running) -> None:
 
     A directory that does not answer is not waited for any longer than `FIRST_LOOK`.
     """
-    if made.records:
+    if made.records or made.agent.notices:  # or when what was in force is lost
         look = asyncio.create_task(made.library.settle())
         stack.push_async_callback(_cancelled, [look])
         await asyncio.wait({look}, timeout=FIRST_LOOK)

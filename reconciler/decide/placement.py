@@ -213,7 +213,7 @@ def _position(rid_or_group: str) -> int:
     return GROUPS.index(group) if group in GROUPS else len(GROUPS)
 
 
-def refusal(service: Service | None, wish: Wish, frozen: Frozen | None) -> str:
+def refusal(service: Service | None, wish: Wish, asked: Asked, frozen: Frozen | None) -> str:
     """Why a wish is not taken, in words with what to do; "" when it is."""
     verb, until, rids = wish.verb, wish.until, wish.rids
     if service is None:
@@ -225,6 +225,11 @@ def refusal(service: Service | None, wish: Wish, frozen: Frozen | None) -> str:
     if verb == "purge" and rids:
         part = ",".join(rids)
         return f"purge takes the whole service; to destroy the data of a part: unprovision --rid {part}"
+    if verb == "clear" and not rids and asked.wish and asked.wish.verb in ("unprovision", "purge"):
+        return f"{asked.wish} is under way, and its end would be a start: `standfast abort` it first"
+    stopped = asked.standing if asked.standing and asked.standing.verb == "stop" else None
+    if stopped and rids and verb in ("start", "restart"):
+        return f"{stopped}: a part cannot be up alone; start the service, or `clear` first"
     if service.disable and verb != "clear":
         return f"the document says disable: true ({service.source})"
     if frozen and not wish.local and verb not in ("freeze", "thaw", "clear", "abort"):

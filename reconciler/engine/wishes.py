@@ -28,7 +28,7 @@ class Wishes:
         record = self._records.get(key)
         asked = self._desk.asked(key).current(wish.at)  # no pass may have come by since something ended
         frozen = self._node_frozen(wish.at) or asked.frozen
-        if why := refusal(record.service if record else None, wish, frozen):
+        if why := refusal(record.service if record else None, wish, asked, frozen):
             raise NeedsPerson(f"{key}: {why}")
         assert record is not None
         if asked.wish and wish.verb in ONE_OFF:

@@ -174,16 +174,16 @@ def test_disabled_and_noaction_resources_have_no_goal():
 )
 def test_refusals_say_what_to_do(fields, verb, until, rids, words):
     service = svc(line=7, **fields)
-    said = refusal(service, wish(verb, until=until, rids=rids), None)
+    said = refusal(service, wish(verb, until=until, rids=rids), NOBODY, None)
     assert words in said
     assert bool(words) == bool(said)
 
 
 def test_what_is_frozen_takes_no_wish_but_a_local_one():
     frozen = Frozen("bob", 1.0, "disk swap")
-    assert "frozen by bob (disk swap)" in refusal(svc(), wish("stop"), frozen)
-    assert not refusal(svc(), wish("stop", local=True), frozen)
-    assert not refusal(svc(), wish("thaw"), frozen)
+    assert "frozen by bob (disk swap)" in refusal(svc(), wish("stop"), NOBODY, frozen)
+    assert not refusal(svc(), wish("stop", local=True), NOBODY, frozen)
+    assert not refusal(svc(), wish("thaw"), NOBODY, frozen)
 
 
 def test_a_local_wish_for_a_part_acts_on_that_part_alone_while_frozen():
@@ -194,6 +194,22 @@ def test_a_local_wish_for_a_part_acts_on_that_part_alone_while_frozen():
     assert goals == {"ip#0": Goal.NONE, "fs#a": Goal.NONE, "app#0": Goal.UP, "fs#s": Goal.NONE}
     not_local = replace(asked, wish=wish("start", rids=("app#0",)))
     assert goal_of(STACK[2], decide(svc(), not_local, HERE), not_local) is Goal.NONE
+
+
+@pytest.mark.parametrize(
+    ("asked", "new", "words"),
+    [
+        (STOPPED, wish("start", rids=("app#0",)), "a part cannot be up alone"),
+        (STOPPED, wish("start"), ""),
+        (Asked(wish=wish("unprovision")), wish("clear"), "`standfast abort` it first"),
+        (Asked(wish=wish("restart")), wish("clear"), ""),
+    ],
+    ids=["a part of what is stopped", "all of it", "clear while data is destroyed", "clear of a restart"],
+)
+def test_what_was_asked_before_refuses(asked, new, words):
+    said = refusal(svc(), new, asked, None)
+    assert words in said
+    assert bool(words) == bool(said)
 
 
 @pytest.mark.parametrize(

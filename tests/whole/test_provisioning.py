@@ -59,3 +59,16 @@ async def test_what_carries_anything_is_not_written_on(bed):
         await agent.until(lambda: "swap" in agent.notes("db", "fs#a"))
         assert not await agent.idle("db")
     assert (bed.root / "image").read_bytes() == before
+
+
+async def test_what_was_remembered_is_lost_and_nothing_is_made_anew(bed):
+    bed.write("db", disk(bed))
+    async with bed.agent() as agent:
+        await agent.up("db")
+        await agent.stopped("db")
+    os.unlink(bed.root / "image")
+    (bed.state / "state.db").write_bytes(b"garbage" * 1000)
+    async with bed.agent() as agent:
+        await agent.until(lambda: "vanished" in agent.notes("db", "disk#0"))
+        assert not await agent.idle("db")
+        assert not (bed.root / "image").exists()

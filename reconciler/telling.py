@@ -1,0 +1,31 @@
+"""What happened → journal, counters, log, and whoever listens."""
+
+import logging
+from collections.abc import Callable
+
+from metrics.account import Account
+from reconciler.adapters.journal import SqliteJournal
+from reconciler.contracts import Event
+
+log = logging.getLogger("standfast")
+
+
+class Telling:
+    """contracts.Recorder: journal, counters, log and whoever listens."""
+
+    def __init__(self, journal: SqliteJournal, account: Account) -> None:
+        self._journal, self._account = journal, account
+        self.listeners: list[Callable[[Event], None]] = []
+
+    @property
+    def dropped(self) -> int:
+        """Events that could not be kept."""
+        return self._journal.dropped
+
+    def record(self, event: Event) -> None:
+        self._journal.add(event)
+        self._account.record(event)
+        level = logging.INFO if event.ok else logging.WARNING
+        log.log(level, "%s", event.text, extra={"event": event})
+        for listener in self.listeners:
+            listener(event)
