@@ -12,6 +12,7 @@ import fcntl
 import socket
 import struct
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
@@ -29,6 +30,8 @@ _ANY = IPv6Address("::")
 _ATTACH_FILTER = 26
 AGAIN_AFTER = 1.0
 """Seconds until an announcement is repeated: the first may have been lost."""
+TOGETHER, AT_ONCE = 0.05, 50
+"""Seconds by which one may be early, and how many are told before the loop gets its turn."""
 
 IP = IPv4Address | IPv6Address
 
@@ -65,6 +68,12 @@ async def probe(address: str, dev: str, probes: int, within: float) -> Probed:
         return Probed(holder=answered.result().hex(":"))
 
 
+class _Again(NamedTuple):
+    due: float  # loop time
+    ip: IP
+    dev: str
+
+
 class Announcer:
     """Tells the neighbours where an address is now, and once more a second later.
 
@@ -74,19 +83,20 @@ class Announcer:
 
     def __init__(self) -> None:
         self._wire: socket.socket | None = None
-        self._again: set[asyncio.Task[None]] = set()
+        self._again: deque[_Again] = deque()
+        self._repeating: asyncio.Task[None] | None = None
 
     def announce(self, address: str, dev: str) -> None:
         """Tell everybody on the wire, now and later if it is still ours. Raises OSError."""
         ip = ip_address(address.partition("/")[0])
         if self._tell(ip, dev):
-            repeat = asyncio.create_task(self._repeat(ip, dev))
-            self._again.add(repeat)
-            repeat.add_done_callback(self._again.discard)
+            self._again.append(_Again(asyncio.get_running_loop().time() + AGAIN_AFTER, ip, dev))
+            if self._repeating is None or self._repeating.done():
+                self._repeating = asyncio.create_task(self._repeat())
 
     def close(self) -> None:
-        for repeat in self._again:
-            repeat.cancel()
+        if self._repeating is not None:
+            self._repeating.cancel()
         if self._wire is not None:
             self._wire.close()
             self._wire = None
@@ -103,13 +113,22 @@ class Announcer:
             _send(self._wire, frame, (dev, _protocol(ip)))
         return True
 
-    async def _repeat(self, ip: IP, dev: str) -> None:
-        await asyncio.sleep(AGAIN_AFTER)
-        try:
-            if await asyncio.to_thread(netlink.is_local, str(ip)):  # else it must not be called back
-                self._tell(ip, dev)
-        except OSError:
-            return  # the device is gone or down: nobody to tell
+    async def _repeat(self) -> None:
+        """Those that are still ours: what was given away must not be called back."""
+        loop = asyncio.get_running_loop()
+        while self._again:
+            await asyncio.sleep(self._again[0].due - loop.time())
+            due: list[_Again] = []
+            while self._again and len(due) < AT_ONCE and self._again[0].due <= loop.time() + TOGETHER:
+                due.append(self._again.popleft())
+            try:
+                ours = await asyncio.to_thread(netlink.local_among, {str(again.ip) for again in due})
+            except OSError:
+                continue  # nobody can tell whether they are: then better not
+            for again in due:
+                if str(again.ip) in ours:
+                    with contextlib.suppress(OSError):  # the device is gone or down: nobody to tell
+                        self._tell(again.ip, again.dev)
 
 
 # --- the wire ------------------------------------------------------------------------------

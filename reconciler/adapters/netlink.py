@@ -8,7 +8,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
@@ -88,11 +88,24 @@ def delete_route(to: str, via: str, dev: str, table: int, metric: int, src: str)
 
 
 def is_local(address: str) -> bool:
-    """Whether this host holds it, on whatever device: the kernel would deliver it here."""
+    """Whether this host holds it, on whatever device: the kernel would deliver it here. Raises OSError."""
     ip = str(ip_address(address.partition("/")[0]))
-    with _kernel(fine=_UNREACHABLE) as kernel:
-        return any(message["type"] == _LOCAL for message in kernel.route("get", dst=ip))
-    return False
+    return ip in local_among((ip,))
+
+
+def local_among(ips: Iterable[str]) -> set[str]:
+    """Those that this host holds. Raises OSError."""
+    found: set[str] = set()
+    with _kernel() as kernel:
+        for ip in ips:
+            try:
+                routes = kernel.route("get", dst=ip)
+            except NetlinkError as error:
+                if error.code not in _UNREACHABLE:
+                    raise
+            else:
+                found |= {ip} if any(message["type"] == _LOCAL for message in routes) else set()
+    return found
 
 
 @contextlib.contextmanager
