@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import random
 import socket
 import struct
 import time
@@ -262,3 +263,31 @@ async def test_routes_are_dumped_anew_once_an_address_went(bench):
         network._apply(rtnetlink.Message(rtnetlink.DELADDR, 0, body), changed)
         assert Routes() in changed
         assert rtnetlink.GETROUTE not in network._valid
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_comes_in_between_the_end_is_as_the_kernel_has_it(bench, seed):
+    """Links and addresses change while they are dumped, asked for and touched."""
+    dice, ips = random.Random(seed), [f"10.9.0.{last}" for last in range(1, 16)]
+    sh("ip link add d0 type bridge forward_delay 0; ip link add v0 type veth peer name v1")
+    sh("ip link set v0 master d0 up; ip link set d0 up")
+    changes = [
+        *(f"link set {dev} {state}" for dev in ("v0", "v1", "d0") for state in ("up", "down")),
+        *(f"addr {verb} {ip}/24 dev d0" for verb in ("add", "del") for ip in ips),
+    ]
+    batch = [*(dice.choice(changes) for _ in range(300)), *(f"link set {d} up" for d in ("v0", "v1", "d0"))]
+    async with bench(sources(every=dice.choice((0.02, 3600.0)))) as b:
+        asks = (Links(), *map(AddressHeld, ips))
+        b.hub.follow(A, asks)
+        await b.hub.answer(A, asks)
+        damage = await asyncio.create_subprocess_exec("ip", "-force", "-batch", "-", stdin=-1, stderr=-3)
+        going_on = asyncio.create_task(damage.communicate("\n".join(batch).encode()))
+        while not going_on.done():
+            if dice.random() < 0.3:
+                b.hub.touched(A, ("addresses", "links"))
+            await b.hub.answer(A, (Links(), AddressHeld(dice.choice(ips))))
+            await asyncio.sleep(dice.choice((0, 0, 0.001)))
+        assert await b.until(Links(), lambda links: all(links[d].carrier for d in ("d0", "v0", "v1")))
+        held = {line.split()[3].partition("/")[0] for line in sh("ip -4 -o addr show dev d0").splitlines()}
+        for ip in ips:
+            await b.until(AddressHeld(ip), lambda found, there=ip in held: bool(found) is there)
