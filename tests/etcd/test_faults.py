@@ -62,7 +62,7 @@ async def followed(store: EtcdStore, revision: int) -> AsyncIterator[list[Change
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Any, seconds: float = 5.0) -> None:
+async def until(condition: Any, seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 — what is waited for has no event of its own
             await asyncio.sleep(0.01)
