@@ -89,6 +89,28 @@ def split(command: str) -> tuple[str, ...]:
         return (command,)
 
 
+class Manner(TypedDict):
+    """As whom, where and with what a command runs."""
+
+    user: str
+    group: str
+    cwd: str
+    env: tuple[tuple[str, str], ...]
+    umask: str
+    limits: tuple[tuple[str, str], ...]
+
+
+def _manner(spec: ProgramSpec) -> Manner:
+    return {
+        "user": spec.get("user", ""),
+        "group": spec.get("group", ""),
+        "cwd": spec.get("cwd", ""),
+        "env": _environment(spec),
+        "umask": spec.get("umask", ""),
+        "limits": _limits(spec),
+    }
+
+
 def run(
     spec: ProgramSpec, what: Line, timeout: float, ok: tuple[int, ...] = (0,), interruptible: bool = False
 ) -> Exec:
@@ -96,12 +118,7 @@ def run(
     return Exec(
         what.argv,
         ok=ok,
-        user=spec.get("user", ""),
-        group=spec.get("group", ""),
-        cwd=spec.get("cwd", ""),
-        env=_environment(spec),
-        umask=spec.get("umask", ""),
-        limits=_limits(spec),
+        **_manner(spec),
         timeout=timeout,
         interruptible=interruptible,
         shell=what.shell,
@@ -113,12 +130,7 @@ def stay(spec: ProgramSpec, what: Line, output: str, settle: float) -> Spawn:
     """Start it and leave it running."""
     return Spawn(
         what.argv,
-        user=spec.get("user", ""),
-        group=spec.get("group", ""),
-        cwd=spec.get("cwd", ""),
-        env=_environment(spec),
-        umask=spec.get("umask", ""),
-        limits=_limits(spec),
+        **_manner(spec),
         output=output,
         shell=what.shell,
         settle=settle,
@@ -129,12 +141,7 @@ def check(spec: ProgramSpec, what: Line, timeout: float, every: float) -> Check:
     """Ask it again and again."""
     return Check(
         what.argv,
-        user=spec.get("user", ""),
-        group=spec.get("group", ""),
-        cwd=spec.get("cwd", ""),
-        env=_environment(spec),
-        umask=spec.get("umask", ""),
-        limits=_limits(spec),
+        **_manner(spec),
         timeout=timeout,
         every=every,
         shell=what.shell,
