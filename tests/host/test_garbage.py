@@ -16,7 +16,9 @@ class Thing:
 @pytest.fixture
 def thawed(monkeypatch):
     monkeypatch.setattr(garbage, "EVERY", 0.001)
+    thresholds = gc.get_threshold()
     yield
+    gc.set_threshold(*thresholds)
     gc.unfreeze()
 
 
