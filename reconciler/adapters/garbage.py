@@ -14,7 +14,7 @@ EVERY = 0.2  # seconds, while it grows
 MANY = 20
 """Services by which it grows before it is worth it."""
 YOUNG = 10_000
-"""New objects before the youngest are looked at: most of a pass are gone by then, at the default of 700 not."""
+"""New objects before the youngest are looked at (default: 700): those of a pass are gone by then."""
 
 
 async def put_aside(services: Callable[[], int], settled: Callable[[], bool]) -> None:

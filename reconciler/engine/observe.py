@@ -34,6 +34,7 @@ class Observer:
         """`bug` is told of a driver that failed; the resource is unknown then, nothing else suffers."""
         self._hub, self._drivers, self._bug = hub, drivers, bug
         self._followed: dict[Owner, tuple[Ask[Any], ...]] = {}
+        self._asks: dict[Owner, tuple[Resource, tuple[Ask[Any], ...]]] = {}  # of the resource as last seen
 
     async def look(
         self,
@@ -59,7 +60,7 @@ class Observer:
                 observed = await self._look_at(owner, bound, follow)
             if observed.state is not State.UNKNOWN:
                 exposed[resource.rid] = observed.exposes
-            seen[resource.rid] = Seen(bound, observed, missing, self._by_check(bound, observed))
+            seen[resource.rid] = Seen(bound, observed, missing, self._by_check(owner, bound, observed))
         return seen
 
     async def _without_values(
@@ -88,7 +89,7 @@ class Observer:
             return Observed(State.NA, label=resource.kind)
         driver = self._drivers[resource.kind]
         try:
-            asks = driver.asks(resource.spec)
+            asks = self._asks_of(owner, resource)
             if follow and self._followed.get(owner) != asks:
                 self._hub.follow(owner, asks)
                 self._followed[owner] = asks
@@ -106,9 +107,16 @@ class Observer:
             self._bug(owner, traceback.format_exc())
             return unknown(f"driver {resource.kind} failed: {fault!r}", label=resource.kind)
 
-    def _by_check(self, resource: Resource, observed: Observed) -> bool:
+    def _asks_of(self, owner: Owner, resource: Resource) -> tuple[Ask[Any], ...]:
+        """What a resource asks changes with its keywords only."""
+        kept = self._asks.get(owner)
+        if kept is None or kept[0] is not resource:
+            kept = self._asks[owner] = resource, self._drivers[resource.kind].asks(resource.spec)
+        return kept[1]
+
+    def _by_check(self, owner: Owner, resource: Resource, observed: Observed) -> bool:
         """A program we hold ourselves needs no check to be known as ended."""
-        kinds = {type(ask) for ask in self._drivers[resource.kind].asks(resource.spec)}
+        kinds = {type(ask) for ask in self._asks_of(owner, resource)}
         return Check in kinds and (Program not in kinds or observed.state is not State.DOWN)
 
     def look_again(self, owner: Owner) -> None:
@@ -116,6 +124,7 @@ class Observer:
         self._hub.touched(owner, (Check.source,))
 
     def forget(self, owner: Owner) -> None:
+        self._asks.pop(owner, None)
         if self._followed.pop(owner, None) is not None:
             self._hub.follow(owner, ())
 
