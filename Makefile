@@ -5,7 +5,7 @@ PY := .venv/bin/python
 STAMP := .venv/.stamp
 DEV := .venv/.stamp-dev
 
-.PHONY: run test lint bench schemas clean
+.PHONY: run test long vm lint bench schemas clean
 
 run: $(STAMP)
 	@.venv/bin/standfast run --sandbox --services examples/services $(if $(filter 1,$(ONCE)),--tour)
@@ -13,6 +13,15 @@ run: $(STAMP)
 test: $(DEV) lint
 	@./tests/tools.sh
 	@.venv/bin/pytest -n 2 --dist loadfile
+
+# 10,000 spoiled documents, 50 kills of the daemon at random times, 1,000 random days of the engine.
+long: $(DEV)
+	@STANDFAST_FUZZ=10000 STANDFAST_CRASHES=50 STANDFAST_DAYS=1000 .venv/bin/pytest -n 2 \
+	  tests/documents/test_fuzz.py tests/whole/test_crash_times.py tests/engine/test_monkey.py
+
+# What needs device-mapper, in a small virtual machine: qemu-system-x86, cpio, lvm2, e2fsprogs.
+vm: $(DEV)
+	@STANDFAST_VM=1 .venv/bin/pytest tests/vm
 
 lint: $(DEV)
 	@.venv/bin/ruff check .
