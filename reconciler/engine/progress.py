@@ -25,6 +25,27 @@ SETTLE = 10.0
 its `start_timeout` or `stop_timeout` where it has one."""
 LOOK_AGAIN = 0.5
 NO_BUDGET = Budget()
+FAILURES, UP_AS = "failures", "up as"
+"""Memory keys: failures in a row of a resource; the generation that was up whole, of a service."""
+
+
+def recall(record: Record, desk: Desk) -> None:
+    """What an earlier agent counted since this boot: a restart of ours gives nobody a new budget."""
+    record.attempt.up_as = desk.memory(Owner(record.key)).get(UP_AS, "")
+    for resource in record.service.resources:
+        failures = int(desk.memory(Owner(record.key, resource.rid)).get(FAILURES, "0"))
+        if failures:
+            record.budgets[resource.rid] = Budget(failures, last="before the agent was restarted")
+
+
+def keep_count(record: Record, desk: Desk) -> None:
+    """The other half of `recall`."""
+    counts = {rid: budget.failures for rid, budget in record.budgets.items() if rid in record.seen}
+    kept = {Owner(record.key, rid): (FAILURES, str(n) if n else "") for rid, n in counts.items()}
+    kept[Owner(record.key)] = (UP_AS, record.attempt.up_as)
+    for owner, (name, value) in kept.items():
+        if desk.memory(owner).get(name, "") != value:
+            desk.remember(owner, name, value or None, "reboot")
 
 
 def note_losses(

@@ -21,6 +21,10 @@ Report = Callable[[str, Exception], None]
 SLICE = 0.005
 """Seconds of passes in one turn of the loop: what else has happened is heard in between."""
 
+FAR, TOGETHER = 10.0, 1.0
+"""What is due in ten seconds or more is due on the second: a hundred passes in a row take half the time
+of a hundred passes one by one, each of which finds the processor's caches cold."""
+
 
 class KeyQueue:
     def __init__(self) -> None:

@@ -49,6 +49,8 @@ class Reconciler:
         record = self.records.get(key)
         if record is None or self.halted:
             return math.inf
+        if not record.passes and not record.seen:
+            progress.recall(record, self._desk)
         asked = self._what_is_asked(key)
         decision, basis = self._decide(record, asked), self._basis(record)
         made, who = await self._situations(record, asked, decision)
@@ -212,6 +214,7 @@ class Reconciler:
         progress.remember_what_is_seen(record, made, self._desk)
         busy = any(s.running for s in made.values())
         why = progress.judge_attempt(record, decision, now, self._settings, busy)
+        progress.keep_count(record, self._desk)
         if why:
             self._event(record, "state", f"start failed: {why}", reason="StartFailed", ok=False)
         return bool(why)

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from reconciler.model import State
-from tests.engine.rig import KEY, res, service, simulate
+from reconciler.model import Observed, State
+from tests.engine.rig import KEY, Rig, res, service, simulate
 
 
 def test_a_person_is_heard_at_once_after_a_failed_start():
@@ -79,5 +79,30 @@ def test_nothing_is_begun_once_the_agent_ends():
         rig.reconciler.halted = True
         await asyncio.sleep(1)
         assert rig.world.done == []
+
+    simulate(story)
+
+
+def test_a_restart_of_the_agent_gives_no_new_budget():
+    """What `restart: 0` left alone stays so; what was counted stays counted, until the next boot."""
+
+    async def story(rig):
+        rig.put(service(res("app#0", restart=0)))
+        await asyncio.sleep(2)  # no longer young: what happens now is a loss
+        rig.change("app#0", Observed(State.DOWN))
+        await rig.passes(5)
+        assert rig.world.state("app#0") is State.DOWN
+        await rig.crash()
+        later = await Rig(rig.world, rig.store).start()
+        later.put(service(res("app#0", restart=0)))
+        await later.passes(60)
+        assert rig.world.state("app#0") is State.DOWN
+        assert "restart: 0" in later.waiting()["app#0"]
+        await later.crash()
+        booted = await Rig(rig.world, rig.store, boot="another").start()
+        booted.put(service(res("app#0", restart=0)))
+        await booted.settled()
+        assert rig.world.state("app#0") is State.UP
+        await booted.crash()
 
     simulate(story)

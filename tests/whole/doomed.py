@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,9 @@ async def stopped(agent: Agent) -> None:
 
 
 def nothing_is_left(bed: Bed) -> None:
+    end = time.monotonic() + 3
+    while bed.programs() and time.monotonic() < end:
+        time.sleep(0.01)  # a check that was under way when its daemon ended is no program of the service
     assert (bed.mounts(), bed.loops(), bed.programs()) == ([], [], [])
     assert bed.addresses() == ["10.83.0.1/24"]
     assert "10.99.0.0/16" not in bed.run("ip route")
