@@ -119,13 +119,15 @@ def unknown(why: str, label: str = "") -> Observed:
 
 def settled(goal: Goal, seen: Observed) -> bool:
     """True when nothing is left to do for this goal. Drivers' `operations` is empty exactly then."""
-    match goal:
-        case Goal.UP | Goal.STANDBY:
-            return seen.state in (State.UP, State.NA)
-        case Goal.DOWN:
-            return seen.state in (State.DOWN, State.NA, State.ELSEWHERE)
-        case Goal.NONE:
-            return True
+    return seen.state in _SETTLED[goal]
+
+
+_SETTLED: Mapping[Goal, tuple[State, ...]] = {
+    Goal.UP: (State.UP, State.NA),
+    Goal.STANDBY: (State.UP, State.NA),
+    Goal.DOWN: (State.DOWN, State.NA, State.ELSEWHERE),
+    Goal.NONE: tuple(State),
+}
 
 
 @dataclass(frozen=True)

@@ -242,6 +242,8 @@ def _then(
     follow: list[Step] = []
     created: set[str] = set()
     moved = {rid for rid, s in situations.items() if s.running}
+    if not now and not moved:
+        return ()  # nothing that moves could set anything else free
     steps = now
     for _ in range(3 * len(world) + 2):
         for step in steps:

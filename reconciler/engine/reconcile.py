@@ -123,15 +123,13 @@ class Reconciler:
 
     def _plan(self, record: Record, made: Mapping[str, Situation]) -> Plan:
         attempt, now = record.attempt, asyncio.get_running_loop().time()
-        made = {
-            rid: replace(
-                s,
-                hold=hold(record, s, now),
-                unchecked=rid not in attempt.checked,
-            )
-            for rid, s in made.items()
-        }
-        return plan(made, record.last_order, self._drivers, preflight=self._from_nothing(record, made))
+        judged = dict(made)
+        for rid, s in made.items():
+            why = hold(record, s, now)
+            unchecked = s.seen.state is State.DOWN and rid not in attempt.checked
+            if why or unchecked:
+                judged[rid] = replace(s, hold=why, unchecked=unchecked)
+        return plan(judged, record.last_order, self._drivers, preflight=self._from_nothing(record, made))
 
     def _what_is_asked(self, key: str) -> Asked:
         """Without what ran out; says so once."""

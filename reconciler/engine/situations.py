@@ -119,8 +119,8 @@ def situations(
             made[rid] = _replaced(made[rid], who, after)
     _restart_what_stands_on(made, who, order, record, desk)
     for rid, s in made.items():
-        stood_on = _stood_on(s, made, order, desk, record.key)
-        made[rid] = replace(s, remember=stood_on)
+        if stood_on := _stood_on(s, made, order, desk, record.key):
+            made[rid] = replace(s, remember=stood_on)
     return made
 
 
