@@ -57,6 +57,10 @@ class Reconciler:
         if self._basis(record) != basis:
             return 0.0  # taken back, frozen or edited while it looked: nothing is begun on the old word
         now = asyncio.get_running_loop().time()
+        if record.decision is None or decision.because != record.decision.because:
+            self._event(record, "decision", f"{decision.goal}: {decision.reason}", reason=decision.code)
+        # With the goals that follow from it, not before: what is shown in between must fit together.
+        record.decision, record.asked = decision, asked
         if self._note(record, made, decision, now):
             return 0.0
         record.plan = self._plan(record, made)
@@ -155,9 +159,6 @@ class Reconciler:
         decision = decide(record.service, asked, self._here(record), record.deleted)
         if self.leaving and decision.goal is not ServiceGoal.UNTOUCHED:
             decision = Decision(ServiceGoal.ABSENT, "Leaving", (*decision.because, self.leaving))
-        if record.decision is None or decision.because != record.decision.because:
-            self._event(record, "decision", f"{decision.goal}: {decision.reason}", reason=decision.code)
-        record.decision = decision
         return decision
 
     def _basis(self, record: Record) -> tuple[object, ...]:

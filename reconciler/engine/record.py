@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.decide.asked import Wish
+from reconciler.decide.asked import NOBODY, Asked, Wish
 from reconciler.decide.backoff import Budget
 from reconciler.decide.order import Order, order
 from reconciler.decide.placement import Decision
@@ -50,6 +50,7 @@ class Record:
 
     # as of the last pass
     decision: Decision | None = None
+    asked: Asked = NOBODY  # what was asked when it was decided
     goals: dict[str, Goal] = field(default_factory=dict)
     turning: set[str] = field(default_factory=set)  # down only to come up again: edited, or started anew
     whole: dict[str, Resource] = field(default_factory=dict)  # incl. what left the document

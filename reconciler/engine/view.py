@@ -156,7 +156,8 @@ def _wish(record: Record, asked: Asked) -> dict[str, Any] | None:
         return _wish_object(ended.wish, ended.state, ended.message)
     if standing is None:
         return None
-    return _wish_object(standing, "fulfilled" if record.up_as_wanted() else "pending")
+    heard = record.asked.standing == standing
+    return _wish_object(standing, "fulfilled" if heard and record.up_as_wanted() else "pending")
 
 
 def _wish_object(wish: Wish, state: str, message: str = "") -> dict[str, Any]:

@@ -110,7 +110,8 @@ def nothing_is_left(bed: Bed) -> None:
     end = time.monotonic() + 3
     while bed.programs() and time.monotonic() < end:
         time.sleep(0.01)  # a check that was under way when its daemon ended is no program of the service
-    assert (bed.mounts(), bed.loops(), bed.programs()) == ([], [], [])
+    left = (bed.mounts(), bed.loops(), bed.programs())
+    assert left == ([], [], []), f"{left}\n{bed.run('ps -eo pid,ppid,stat,args | tail -40')}"
     assert bed.addresses() == ["10.83.0.1/24"]
     assert "10.99.0.0/16" not in bed.run("ip route")
 
