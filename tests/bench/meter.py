@@ -71,8 +71,8 @@ async def serve() -> None:
                     meter.begin()
                 case "end":
                     answer = {"held": meter.end()}
-                case "passes":
-                    answer = {"passes": sum(record.passes for record in agent.records.values())}
+                case "up":
+                    answer = {"up": sum(r.passes > 0 and r.up_as_wanted() for r in agent.records.values())}
             print(json.dumps(answer), flush=True)
 
 

@@ -177,6 +177,10 @@ class Agent:
 
         self._until(all_ready, within, every=0.5)
 
+    def all_up(self, count: int, within: float) -> None:
+        """The same by the meter: a list of thousands, asked for often, would be a load of its own."""
+        self._until(lambda: self.say("up")["up"] == count, within, every=0.5)
+
     def stop(self) -> None:
         """End it with all that it runs."""
         self.process.send_signal(signal.SIGTERM)

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench.measure import Row, Size, by_limit, by_ratio, pairs, seconds
 from tests.bench.place import Agent, Place, agent, place, write
 
-SETTLE = 8.0
+SETTLE = 14.0
 """Seconds between all up and rest: what was announced is announced again, helpers end."""
 
 OURS = ("reconciler", "resources", "metrics", "schemas", "tests")
@@ -97,7 +97,7 @@ def _many(here: Place, size: Size) -> Iterator[tuple[Agent, int, dict[str, float
     write(here, services)
     port = _free_port()
     with agent(here, "", "--metrics", f"127.0.0.1:{port}", meter=True) as ours:
-        ours.all_settled(size.many, within=300)
+        ours.all_up(size.many, within=300)
         yield ours, port, ours.say("end")
 
 
