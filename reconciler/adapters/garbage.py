@@ -20,12 +20,13 @@ YOUNG = 10_000
 async def put_aside(services: Callable[[], int], settled: Callable[[], bool]) -> None:
     """For ever. `settled`: what came in has been acted on."""
     before = 0
-    gc.set_threshold(YOUNG, 20, 10)
+    gc.set_threshold(YOUNG, 3, 10)
     while True:
         await asyncio.sleep(EVERY)
         if services() - before < MANY:
             before = min(before, services())
             continue
+        gc.collect(1)  # what was dropped lately, while that is few
         gc.freeze()
         if settled():
             before = services()
