@@ -193,6 +193,7 @@ def _source(record: Record, desk: Desk, jobs: Jobs) -> tuple[Any, ...]:
         record.seen,
         record.goals,
         desk.asked(record.key),
+        record.asked,
         record.faults,
         dict(record.budgets),
         dict(record.stops),

@@ -75,18 +75,22 @@ def conditions(
     trouble: Trouble | None = None,
     frozen: bool = False,
     busy: bool | None = None,
+    heard: bool = True,
 ) -> list[dict[str, Any]]:
     """The three, in the shape of the API. `now` is wall-clock time.
 
     before  the conditions of the last report: `since` is kept while status and reason stay.
     frozen  the goal is untouched because somebody froze it, not because nobody asked.
     busy    steps run or are ready; None: as the reports say.
+    heard   no word was said that the reports do not know of yet.
     """
     if busy is None:
         busy = any(report.running for report in reports)
     ready = _ready(reports, goal, frozen)
     stalled = _stalled(reports, trouble, busy)
     reconciling = _reconciling(reports, goal, busy, stalled[0] == "True")
+    if not heard and reconciling[0] == "False":
+        reconciling = "True", Reconciling.WAITING, "what was asked last is heard by the next pass"
     known = {condition["type"]: condition for condition in before}
     made = []
     for kind, (status, reason, message) in (

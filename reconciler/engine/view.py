@@ -65,6 +65,7 @@ class View:
                     trouble=_trouble(record, self._desk.failing, decision),
                     frozen=bool(frozen),
                     busy=bool(jobs) or bool(record.plan.now),
+                    heard=record.asked == asked,
                 ),
                 "instances": {
                     self._node: as_api(

@@ -45,6 +45,13 @@ def down(rid, state=S.DOWN, **more):
             id="half up and at work",
         ),
         pytest.param(
+            [down("app#a")],
+            DOWN,
+            {"heard": False},
+            ("Stopped", "Waiting", "NotStalled"),
+            id="stopped, and asked for something else a moment ago",
+        ),
+        pytest.param(
             [down("app#a", S.UP, running=True)],
             DOWN,
             {},

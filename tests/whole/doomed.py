@@ -93,7 +93,7 @@ def operations(agent: Agent) -> list[tuple[str, str]]:
 async def up(agent: Agent) -> None:
     await agent.up("svc")
     left = await agent.running.agent.plan("root/svc")
-    assert (left["now"], left["then"]) == ([], [])
+    assert (left["now"], left["then"]) == ([], []), f"{left}\n{agent.report()}"
 
 
 async def stop(agent: Agent) -> None:
