@@ -15,7 +15,8 @@ DRIVERS = [path for path in (ROOT / "resources").glob("*.py") if "\nKIND = " in 
 
 PURE_BANNED = {"asyncio", "os", "time", "random", "socket", "subprocess", "pathlib", "threading"}
 STARTS_PROCESSES = {
-    "reconciler/adapters/processes.py",  # operations, programs, checks
+    "reconciler/adapters/processes.py",  # system tools
+    "reconciler/adapters/starter.py",  # the starter, and by it all other operations, programs, checks
     "reconciler/adapters/facts/run.py",  # read-only probes
     "reconciler/adapters/helper.py",  # our own interpreter, for documents in bulk
     "reconciler/adapters/sandbox.py",  # the playground's namespaces

@@ -18,6 +18,7 @@ from reconciler.adapters.logs import Logs
 from reconciler.adapters.orphans import Orphans, remaining
 from reconciler.adapters.outside import Outside
 from reconciler.adapters.proc import Process
+from reconciler.adapters.starter import DEFAULT_SIGNALS, Child, Starter, watched
 from reconciler.errors import MayHeal
 from reconciler.model import Owner
 from reconciler.settings import Settings
@@ -26,7 +27,6 @@ GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL when a command is ended."""
 TRIM_EVERY = 0.1
 """Seconds. A command that prints without end fills memory or disk for that long only."""
-_DEFAULT_SIGNALS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 class Ended(NamedTuple):
@@ -37,14 +37,6 @@ class Ended(NamedTuple):
     error: str = ""
 
 
-class Child(NamedTuple):
-    """`hears`: where we hear the launcher's script; -1 for a program started without it."""
-
-    pid: int
-    pidfd: int
-    hears: int
-
-
 class Runner:
     """Runs commands for all who need one. The one place where processes are started."""
 
@@ -52,6 +44,7 @@ class Runner:
         self.groups = Groups.find(settings)
         self.logs = Logs(settings)
         self.outside = Outside()
+        self.starter = Starter()
         self.orphans = Orphans(settings.run / "operations")
         self.logs.make_directory()
         _close_on_exec()
@@ -66,12 +59,12 @@ class Runner:
         who = await self.account(command)
         group = None if command.simple else self.groups.operation()
         try:
-            words = (
-                launcher.plain(command) if command.simple else launcher.scripted(command, who, None, group)
-            )
             keeps = lasting and not command.simple
             with contextlib.closing(Capture(self.logs.directory if keeps else None)) as capture:
-                child = start(words, capture.fd, talks=not command.simple)
+                if command.simple:
+                    child = start(launcher.plain(command), capture.fd)
+                else:
+                    child = self.starter.start(launcher.request(command, who, None, group), capture.fd)
                 capture.handed_over()
                 note = self.orphans.note(owner, child.pid, limit, group) if lasting else None
                 try:
@@ -86,6 +79,7 @@ class Runner:
 
     def close(self) -> None:
         """Nothing is kept open; groups that nobody is in are not left lying about."""
+        self.starter.close()
         cgroups.remove(self.groups.root)
 
     async def wait_for_orphans(self, owner: Owner) -> None:
@@ -136,7 +130,7 @@ class Runner:
         output = capture.text()
         if ending:
             return Ended(None, output, f"did not end within {limit:g} s: {_how(ending[0])}")
-        if heard not in ("", launcher.READY):
+        if heard:
             return Ended(None, output, heard)
         return Ended(code, output)
 
@@ -154,17 +148,13 @@ class Runner:
         return await end(find, grace=GRACE, kill_all=kill_all)
 
 
-def start(words: Words, output: int, talks: bool) -> Child:
-    """In a session of its own, without input, both outputs to one file. Raises MayHeal."""
-    hears, says = os.pipe() if talks else (-1, -1)
+def start(words: Words, output: int) -> Child:
+    """As it is: in a session of its own, without input, both outputs to one file. Raises MayHeal."""
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
     ]
-    if talks:
-        actions.append((os.POSIX_SPAWN_DUP2, says, 3))
-        os.set_blocking(hears, False)
     try:
         pid = os.posix_spawn(
             words.file,
@@ -173,25 +163,15 @@ def start(words: Words, output: int, talks: bool) -> Child:
             file_actions=actions,
             setsid=True,
             setsigmask=(),
-            setsigdef=_DEFAULT_SIGNALS,
+            setsigdef=DEFAULT_SIGNALS,
         )
     except OSError as error:
-        if talks:
-            os.close(hears)
         raise MayHeal(f"{words.argv[0]} cannot be started: {error.strerror}") from None
-    finally:
-        if talks:
-            os.close(says)
-    try:
-        return Child(pid, os.pidfd_open(pid), hears)
-    except OSError as error:  # no descriptor left: better not run than run unseen
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise MayHeal(f"{words.argv[0]} cannot be watched: {error.strerror}") from None
+    return watched(words.argv[0], pid)
 
 
 def hear(child: Child) -> str:
-    """What the launcher's script has said so far: "ready", why it failed, or nothing. Closes the ear."""
+    """Why it did not become its program; "" when it did, or has not yet. Closes the ear."""
     if child.hears < 0:
         return ""
     try:

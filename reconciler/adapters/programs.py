@@ -16,8 +16,9 @@ from reconciler.adapters.ending import Ending, KillAll, end, kill_group_of, open
 from reconciler.adapters.facts.source import Base, Desk, Subject
 from reconciler.adapters.launcher import Command
 from reconciler.adapters.proc import Process
-from reconciler.adapters.processes import Child, Runner, described, exit_code, hear, start
+from reconciler.adapters.processes import Runner, described, exit_code, hear
 from reconciler.adapters.records import Found, Records
+from reconciler.adapters.starter import Child
 from reconciler.asks import Program, ProgramSeen
 from reconciler.errors import MayHeal
 from reconciler.model import Outcome, Owner
@@ -68,6 +69,8 @@ class Programs(Base):
 
     async def start(self, desk: Desk) -> None:
         await super().start(desk)
+        with contextlib.suppress(OSError):  # the first start tries again, and tells
+            self.runner.starter.begin()
         with contextlib.suppress(MayHeal):  # the first look tries again, and tells
             await self.find()
 
@@ -128,7 +131,7 @@ class Programs(Base):
     # --- operations ------------------------------------------------------------------------
 
     async def spawn(self, operation: Spawn, owner: Owner, env: Mapping[str, str]) -> Outcome:
-        """Start it, unless it runs. Returns when the program itself is about to take over."""
+        """Start it, unless it runs. Returns when the program itself has taken over."""
         await self.find()
         seen = self.seen(owner, await self._everyone() if self._needs_scan(owner) else ())
         if seen and seen.running:
@@ -156,7 +159,10 @@ class Programs(Base):
             group = group if group and cgroups.make(group) else None
             self._let_go(self._table.pop(owner, None))
             record = self._records.make_room(owner)
-            child = start(launcher.scripted(command, who, record, group), fd, talks=True)
+            child = self.runner.starter.start(launcher.request(command, who, record, group), fd)
+        except MayHeal:
+            self._found = False  # whether the starter made it before it went, its record tells
+            raise
         finally:
             os.close(fd)
         process = proc.read(child.pid)  # there, even if it has ended: only we reap it
@@ -233,17 +239,16 @@ class Programs(Base):
             known.pidfd = -1
 
     async def _until_ready(self, child: Child, known: _Known, limit: float) -> str:
-        """ "" when the launcher's script is about to become the program, else why it is not."""
+        """ "" when it has become the program, else why it did not."""
         try:
             ready = await readable(child.hears, limit)
         finally:
             heard = hear(child)
-        if heard == launcher.READY:
-            return ""
         if not ready:
             return f"could not be started within {limit:g} s: its directory or file does not answer"
-        await self._ends_within(known, 1.0)
-        return heard or "ended before the program was started"
+        if heard:
+            await self._ends_within(known, 1.0)
+        return heard
 
     async def _ends_within(self, known: _Known, limit: float) -> bool:
         with contextlib.suppress(TimeoutError):

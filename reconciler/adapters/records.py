@@ -1,6 +1,6 @@
 """Files that name running programs → programs found again after a restart of the daemon.
 
-A record is written by the launcher's script in the program's own process, before it becomes the
+A record is written by the program's own process, before it becomes the
 program: `PID START_TIME BOOT_ID CONTROL_GROUP`. Pid, start time and boot id together cannot mean
 another process.
 """
