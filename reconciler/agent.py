@@ -166,7 +166,6 @@ class LocalAgent:
 
     async def ask(self, key: str, wish: Object, principal: Principal) -> Object:
         made = await self._wishes.ask(key, wish, principal.name)
-        self._wake(key)
         self._build(self._records[key])
         return {"id": made.id}
 

@@ -71,8 +71,11 @@ class FactHub(Protocol):
         """What is known now, without waiting."""
         ...
 
-    async def answer(self, owner: Owner, asks: Iterable[Ask[Any]]) -> None:
-        """Return once each of them is answered (value or Failed) within its own time limit."""
+    async def answer(self, owner: Owner, asks: Iterable[Ask[Any]], acts: bool = True) -> None:
+        """Return once each of them is answered (value or Failed) within its own time limit.
+
+        `acts`: whoever waits acts on what it reads then, and need not be told that it differs.
+        """
         ...
 
     def follow(self, owner: Owner, asks: Sequence[Ask[Any]]) -> None:

@@ -57,6 +57,8 @@ GRACE = 5.0
 """Seconds without any step after which a start that has not succeeded will not do so soon."""
 FIRST_LOOK = 5.0
 """Seconds for the documents to be read before what was in force is acted on."""
+OWN_DOING = 0.05
+"""Seconds for which a service at work is not looked at for each thing that its operations change."""
 log = logging.getLogger("standfast")
 
 
@@ -213,7 +215,7 @@ async def _wired(
     stack.callback(host.close)
     node = NodeSeen(settings.node, boot, settings.labels)
     sources = standard_sources(settings, desk.memory, node, programs, host.run_check)
-    hub = Hub(settings, queue.add, sources)
+    hub = Hub(settings, lambda key: _news(queue, jobs, key), sources)
     await hub.start()
     stack.push_async_callback(hub.close)
 
@@ -255,6 +257,14 @@ async def _wired(
     reconciler.discard = library.discard
     tell.listeners.append(agent.happened)
     return Running(settings, records, queue, jobs, desk, library, agent, reconciler, tell, hub, programs)
+
+
+def _news(queue: KeyQueue, jobs: Jobs, key: str) -> None:
+    """A fact differs. What our own operations do is news, too: the end of their job asks for a pass."""
+    if jobs.at_work(key):
+        queue.add_soon(key, OWN_DOING)
+    else:
+        queue.add(key)
 
 
 def _tasks(made: Running, account: Account) -> list[asyncio.Task[None]]:

@@ -181,11 +181,7 @@ class LinuxHost:
 
     async def _mount(self, operation: op.Mount, owner: Owner) -> Outcome:
         outside, limit = self._runner.outside, operation.timeout
-        again = "remount" in operation.options.split(",")
-        if not again and await outside.run(operation.target, partial(mounting.already, operation), limit):
-            return DONE
-        if not mounting.needs_helper(operation):
-            await outside.run(operation.target, partial(mounting.mount, operation), limit)
+        if await outside.run(operation.target, partial(mounting.mounted, operation), limit):
             return DONE
         kind = ("--bind",) if operation.fstype == "bind" else ("-t", operation.fstype or "auto")
         options = ("-o", operation.options) if operation.options else ()

@@ -93,6 +93,16 @@ def needs_helper(operation: Mount) -> bool:
     return kind == "fuse" or any(os.path.exists(f"{d}/mount.{kind}") for d in _HELPER_DIRECTORIES)
 
 
+def mounted(operation: Mount) -> bool:
+    """Mount it, unless it is already; False when that takes a helper. Raises MayHeal, OSError."""
+    if "remount" not in operation.options.split(",") and already(operation):
+        return True
+    if needs_helper(operation):
+        return False
+    mount(operation)
+    return True
+
+
 def already(operation: Mount) -> bool:
     """True when just this is mounted there; raises MayHeal for anything else in the way."""
     if not os.path.isdir(operation.target) and not os.path.isfile(operation.target):

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from reconciler.adapters import holders, mounting, proc
 from reconciler.adapters.ending import end
@@ -24,20 +25,10 @@ SETTLE = 0.02
 
 async def unmount(outside: Outside, operation: Unmount) -> Outcome:
     """What is not mounted is fine. Raises OSError, MayHeal."""
-    target = await outside.run(
-        operation.target, lambda: mounting.place(operation.target), operation.timeout
-    )
     ended: dict[Process, None] = {}
     for number in range(ROUNDS + 1):
-        mount = mounting.on_top(target)
+        mount = await outside.run(operation.target, partial(_busy, operation), operation.timeout)
         if mount is None:
-            break
-        try:
-            await _try(outside, operation, target)
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-        else:
             break
         if above := _mounted_on(mount):
             raise MayHeal(f"busy: {', '.join(above)} is mounted on it: unmount that first")
@@ -51,15 +42,20 @@ async def unmount(outside: Outside, operation: Unmount) -> Outcome:
     return Outcome(True, output=f"ended {names}, who held {operation.target}" if ended else "")
 
 
-async def _try(outside: Outside, operation: Unmount, target: str) -> None:
-    def call() -> None:
-        try:
-            mounting.unmount(target, operation.force)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOENT) or mounting.on_top(target):
-                raise
-
-    await outside.run(target, call, operation.timeout)
+def _busy(operation: Unmount) -> Mount | None:
+    """Blocking. What is still mounted there because it is in use; None: nothing is."""
+    target = mounting.place(operation.target)
+    mount = mounting.on_top(target)
+    if mount is None:
+        return None
+    try:
+        mounting.unmount(target, operation.force)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return mount
+        if error.errno not in (errno.EINVAL, errno.ENOENT) or mounting.on_top(target):
+            raise
+    return None
 
 
 async def _evict(outside: Outside, mount: Mount) -> Sequence[Process]:

@@ -51,10 +51,16 @@ Situations = Mapping[str, Situation]
 Drivers = Mapping[str, Driver]
 
 
-def plan(situations: Situations, order: Order, drivers: Drivers, preflight: bool = False) -> Plan:
-    """`preflight`: the instance starts from nothing, so all checks come before anything is touched."""
+def plan(
+    situations: Situations, order: Order, drivers: Drivers, preflight: bool = False, ahead: bool = True
+) -> Plan:
+    """What can be done now, and what waits.
+
+    preflight  the instance starts from nothing, so all checks come before anything is touched.
+    ahead      also what would follow: for people, not for who acts on what is seen next.
+    """
     now, waiting = _ready(situations, order, drivers, preflight, predicting=frozenset())
-    return Plan(now, _then(situations, order, drivers, now), waiting)
+    return Plan(now, _then(situations, order, drivers, now) if ahead else (), waiting)
 
 
 def _ready(

@@ -74,6 +74,10 @@ class Desk:
         self._put(f"asked/{service}", None if asked == NOBODY else written(asked))
         self._changed(service)
 
+    def stir(self, service: str) -> None:
+        """Something of it that is decided on, and not kept here, is another now."""
+        self._changed(service)
+
     def node_frozen(self) -> Frozen | None:
         stored = self._values.get("frozen")
         return Frozen(**stored) if stored else None

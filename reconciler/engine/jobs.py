@@ -67,6 +67,9 @@ class Jobs:
         """Running jobs of one service by rid."""
         return dict(self._by_service.get(service, {}))
 
+    def at_work(self, service: str) -> bool:
+        return service in self._by_service
+
     def start(self, service: str, step: Step) -> None:
         owner = Owner(service, step.rid)
         if owner in self.running:

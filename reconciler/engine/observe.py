@@ -93,7 +93,7 @@ class Observer:
             if follow and self._followed.get(owner) != asks:
                 self._hub.follow(owner, asks)
                 self._followed[owner] = asks
-            await self._hub.answer(owner, [ask for ask in asks if not ask.costly])
+            await self._hub.answer(owner, [ask for ask in asks if not ask.costly], follow)
             facts = Facts(lambda ask: self._hub.known(owner, ask))
             for _ in range(TURNS):
                 try:
@@ -101,7 +101,7 @@ class Observer:
                 except Unanswered as missing:
                     if not missing.pending:
                         return unknown(missing.why, label=resource.kind)
-                    await self._hub.answer(owner, [missing.ask])
+                    await self._hub.answer(owner, [missing.ask], follow)
             return unknown("its questions were not answered in time", label=resource.kind)
         except Exception as fault:  # a bug in one driver must not cost the other resources
             self._bug(owner, traceback.format_exc())

@@ -32,6 +32,7 @@ class KeyQueue:
         self._wanted: set[str] = set()  # has asked for a pass
         self._busy: set[str] = set()  # is in a pass now
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._soon: dict[str, asyncio.TimerHandle] = {}
         self.failures: dict[str, int] = {}  # passes in a row that failed, whoever made them
 
     def __len__(self) -> int:
@@ -42,6 +43,15 @@ class KeyQueue:
             self._wanted.add(key)
             if key not in self._busy:
                 self._order.put_nowait(key)
+
+    def add_soon(self, key: str, seconds: float) -> None:
+        """Within so many seconds, unless a pass begins before."""
+        if key not in self._wanted and key not in self._soon:
+            self._soon[key] = asyncio.get_running_loop().call_later(seconds, self._is_due, key)
+
+    def _is_due(self, key: str) -> None:
+        self._soon.pop(key, None)
+        self.add(key)
 
     def add_later(self, key: str, seconds: float) -> None:
         """Called once, at the end of a pass; with infinite seconds the key is forgotten."""
@@ -54,8 +64,9 @@ class KeyQueue:
 
     async def take(self) -> str:
         key = await self._order.get()
-        if timer := self._timers.pop(key, None):
-            timer.cancel()  # the pass that starts now sets its own
+        for timers in (self._timers, self._soon):
+            if timer := timers.pop(key, None):
+                timer.cancel()  # the pass that starts now serves it, and sets its own
         self._wanted.discard(key)
         self._busy.add(key)
         return key
@@ -66,12 +77,13 @@ class KeyQueue:
             self._order.put_nowait(key)
 
     def idle(self) -> bool:
-        return not self._wanted and not self._busy
+        return not self._wanted and not self._busy and not self._soon
 
     def close(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        for timers in (self._timers, self._soon):
+            for timer in timers.values():
+                timer.cancel()
+            timers.clear()
 
 
 class Pace:

@@ -107,7 +107,7 @@ class Reconciler:
         alive = any(s.seen.state in (State.UP, State.WARN) for s in made.values() if s.goal is Goal.UP)
         lost = record.attempt.up_as == record.service.generation
         trial.attempt = replace(record.attempt, coming_up=not alive and not lost)
-        return self._plan(trial, made)
+        return self._plan(trial, made, ahead=True)
 
     # --- parts of a pass -------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class Reconciler:
         made = situations(record, asked, decision, seen, who, order, self._desk, running)
         return self._rolling_back(record, decision, made), who
 
-    def _plan(self, record: Record, made: Mapping[str, Situation]) -> Plan:
+    def _plan(self, record: Record, made: Mapping[str, Situation], ahead: bool = False) -> Plan:
         attempt, now = record.attempt, asyncio.get_running_loop().time()
         judged = dict(made)
         for rid, s in made.items():
@@ -133,7 +133,8 @@ class Reconciler:
             unchecked = s.seen.state is State.DOWN and rid not in attempt.checked
             if why or unchecked:
                 judged[rid] = replace(s, hold=why, unchecked=unchecked)
-        return plan(judged, record.last_order, self._drivers, preflight=self._from_nothing(record, made))
+        nothing = self._from_nothing(record, made)
+        return plan(judged, record.last_order, self._drivers, preflight=nothing, ahead=ahead)
 
     def _what_is_asked(self, key: str) -> Asked:
         """Without what ran out; says so once."""

@@ -51,6 +51,7 @@ class Wishes:
                 self._one_off(key, record, wish)
         text = str(wish) + (f", for {wish.until - wish.at:.0f} s" if wish.until else "")
         self._recorder.record(Event(wish.at, "wish", key, reason=wish.verb.capitalize(), text=text))
+        self._desk.stir(key)
         await self._desk.durable()
         if self._desk.failing:
             raise NeedsPerson(f"{key}: taken, but it will not survive a restart: {self._desk.failing}")

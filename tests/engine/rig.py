@@ -138,7 +138,7 @@ class Hub:
             return Failed(f"{ask.name} does not answer")
         return self._world.things.get(ask.name, DOWN)
 
-    async def answer(self, owner: Owner, asks: Iterable[Ask[Any]]) -> None:
+    async def answer(self, owner: Owner, asks: Iterable[Ask[Any]], acts: bool = True) -> None:
         await asyncio.sleep(0.001)
 
     def follow(self, owner: Owner, asks: Sequence[Ask[Any]]) -> None:

@@ -59,7 +59,7 @@ class Fact:
         self.cold = 0  # costly: of the last event or period that it was not looked at for
         self.busy = False
         self.followers: set[Owner] = set()
-        self.waiting: dict[str, int] = {}  # services in `answer` now
+        self.waiting: dict[str, int] = {}  # services whose pass is in `answer` now, to read it next
         self.future: asyncio.Future[None] | None = None
         self.read_at = -math.inf
 
@@ -135,10 +135,8 @@ class SourceDesk:
                 continue
             old, fact.answer = fact.answer, answer
             self._note_failure(subject, answer)
-            if old is NOT_YET:
+            if old is NOT_YET or not self._same(old, answer):
                 services.update(o.service for o in fact.followers if o.service not in fact.waiting)
-            elif not self._same(old, answer):
-                services.update(o.service for o in fact.followers)
             if fact.busy:
                 self._landed(fact)
         for service in services:

@@ -48,7 +48,7 @@ class Hub:
                 return NOT_YET
         return fact.answer  # type: ignore[no-any-return]  # the ask's own type says what it is
 
-    async def answer(self, owner: Owner, asks: Iterable[Ask[Any]]) -> None:
+    async def answer(self, owner: Owner, asks: Iterable[Ask[Any]], acts: bool = True) -> None:
         """Return once each is answered by a look no older than the last event or touch before now."""
         stale = []
         for ask in asks:
@@ -61,15 +61,16 @@ class Hub:
         if not stale:
             return
         awaited = [fact for fact, _ in stale]
+        who = owner.service if acts else ""
         for fact in awaited:
-            fact.begin_wait(owner.service)
+            fact.begin_wait(who)
         try:
             while stale:
                 await asyncio.wait([fact.launch() for fact, _ in stale])
                 stale = [(fact, required) for fact, required in stale if fact.tick < required]
         finally:
             for fact in awaited:
-                fact.end_wait(owner.service)
+                fact.end_wait(who)
 
     def follow(self, owner: Owner, asks: Sequence[Ask[Any]]) -> None:
         """Put `owner.service` in the queue whenever the answer to one of these differs from before."""
