@@ -20,7 +20,11 @@ AT_ONCE = 50  # values written as JSON before the loop gets its turn
 
 
 class Desk:
-    """Kept values of one node. `changed` is called with the service's key when a wish is written."""
+    """Kept values of one node.
+
+    `changed` is called with the key of a service of which something else is to be said now: a wish
+    was written, or the store began to fail, or healed.
+    """
 
     def __init__(
         self, store: Store, node: str, boot_id: str, clock: Clock, changed: Callable[[str], None]
@@ -84,6 +88,14 @@ class Desk:
 
     def put_node_frozen(self, frozen: Frozen | None) -> None:
         self._put("frozen", vars(frozen) if frozen else None)
+
+    def prune_held(self) -> str:
+        """Why documents that are gone are not believed to be, "" when they are."""
+        return str(self._values.get("prune", ""))
+
+    def put_prune_held(self, why: str) -> None:
+        if why != self.prune_held():
+            self._put("prune", why or None)
 
     # --- memory ----------------------------------------------------------------------------
 
@@ -171,14 +183,22 @@ class Desk:
             try:
                 puts, deletes = await self._written(names)
                 await self._store.commit({}, puts, deletes)
-                self.failing, self.last_success = "", self._clock.wall()
+                self._works("")
+                self.last_success = self._clock.wall()
             except Exception as fault:  # also a bug of the store: whoever waits for this must not hang
-                self.failing = str(fault) if isinstance(fault, MayHeal) else repr(fault)
+                self._works(str(fault) if isinstance(fault, MayHeal) else repr(fault))
                 self._dirty |= names
                 asyncio.get_running_loop().call_later(RETRY, self._wake.set)
             async with self._flushed:
                 self._tried = upto
                 self._flushed.notify_all()
+
+    def _works(self, failing: str) -> None:
+        """Every service has a condition that says whether what is asked of it is kept."""
+        turned, self.failing = bool(failing) != bool(self.failing), failing
+        if turned:
+            for service in self.documents():
+                self._changed(service)
 
     async def _written(self, names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
         """What is to be put, and what deleted. What changes meanwhile is written once more."""

@@ -71,6 +71,7 @@ class Library:
     async def load(self) -> None:
         """What was in force before this daemon started."""
         stored = dict(self._desk.documents())
+        self.verdict = Verdict(held=self._desk.prune_held())
         for key, kept in stored.items():
             content = base64.b64decode(str(kept["content"]))
             checked = await self._check(content, str(kept["path"]), key, kept["flavour"], len(stored))
@@ -103,7 +104,9 @@ class Library:
                 self._files = listed.files
                 self.last_success = self._clock.wall()
             self.scans += 1
-            return self._judge_missing(listed, confirmed)
+            again_in = self._judge_missing(listed, confirmed)
+            self._desk.put_prune_held(self.verdict.held)  # the next daemon must not remove it either
+            return again_in
 
     # --- what is there ---------------------------------------------------------------------
 

@@ -39,3 +39,27 @@ async def test_a_store_that_fails_is_waited_for_no_longer_than_one_try(fault, mo
         assert not desk.failing
     assert (await store.read("nodes/n1/memory/")).entries
     await desk.close()
+
+
+async def test_every_service_is_told_when_the_store_fails_and_when_it_heals(monkeypatch):
+    """Its condition says so; the next periodic pass would be up to 30 s late."""
+    monkeypatch.setattr("reconciler.engine.desk.RETRY", 0.01)
+    store, told = Failing(), []
+    desk = Desk(store, "n1", "boot", Clock(), told.append)
+    await desk.start()
+    async with asyncio.timeout(2):
+        for key in ("root/a", "root/b"):
+            desk.put_document(key, {"path": key})
+        await desk.durable()
+        assert told == []
+        store.fault = MayHeal("no space left")
+        desk.remember(Owner("root/a", "fs#0"), "started", "1")
+        await desk.durable()
+        await desk.durable()
+        assert sorted(told) == ["root/a", "root/b"]
+        told.clear()
+        store.fault = None
+        desk.remember(Owner("root/a", "fs#0"), "started", "2")
+        await desk.durable()
+        assert sorted(told) == ["root/a", "root/b"]
+    await desk.close()

@@ -102,3 +102,24 @@ async def test_what_was_purged_stays_so_when_the_daemon_dies_in_the_middle(shelf
     assert after.alive() == {"b", "c", "d"}
     assert not after.library.verdict.held
     await after.desk.close()
+
+
+async def test_what_is_held_back_is_held_by_the_next_daemon_too(shelf, tmp_path):
+    """Two of four would go at once, were it not known that they went together with a third."""
+    for name in ("a", "b", "c"):
+        (shelf.root / f"{name}.yaml").unlink()
+    await shelf.scan()
+    shelf.write("a")
+    await shelf.scan()
+    assert shelf.library.held == {"root/b", "root/c"}
+    await shelf.desk.durable()
+    after = Shelf(tmp_path, shelf.store)
+    await after.desk.start()
+    await after.library.load()
+    await after.scan()
+    assert after.alive() == {"a", "b", "c", "d"}
+    assert after.library.held == {"root/b", "root/c"}
+    after.write("b", "c")
+    await after.scan()
+    assert not after.desk.prune_held()
+    await after.desk.close()

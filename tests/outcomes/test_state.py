@@ -63,7 +63,7 @@ async def kept_again(bed, agent) -> None:
 async def test_state_directory_full(bed):
     bed.write("web", stack(bed))
     bed.run(f"mkdir {bed.state}; mount -t tmpfs -o size=1m small {bed.state}")
-    async with bed.agent(look_every=1) as agent:
+    async with bed.agent() as agent:
         await agent.up("web")
         bed.run(f"dd if=/dev/zero of={bed.state}/filler bs=4k 2>/dev/null || true")
         for number in range(20):  # what is allocated already still takes a few entries
@@ -85,7 +85,7 @@ async def test_state_directory_read_only(bed):
     bed.run(
         f"mkdir {bed.state}; mount --bind {bed.state} {bed.state}; mount -o remount,ro,bind {bed.state}"
     )
-    async with bed.agent(look_every=1) as agent:
+    async with bed.agent() as agent:
         await agent.until(lambda: agent.condition("web", "Ready")["status"] == "True")
         await unkept(bed, agent, "read-only")
         bed.run(f"mount -o remount,rw,bind {bed.state}")
