@@ -28,6 +28,7 @@ class Situation:
     created    remembered as provisioned, here or elsewhere.
     may_create the document or a person allows it to be created now.
     destroy    a person asked for its data to be destroyed.
+    on_purpose a person stopped this part alone: only what stands on it waits for it.
     successor  the changed document's resource of that name, or itself started anew.
     """
 
@@ -41,6 +42,7 @@ class Situation:
     created: bool = False
     may_create: bool = False
     destroy: bool = False
+    on_purpose: bool = False
     by_check: bool = False  # only a user's command can tell, maybe a while later
     unchecked: bool = False  # part of a start whose check has not passed yet
     remember: tuple[Operation, ...] = ()  # appended to its start
@@ -136,7 +138,9 @@ def _upward(
         return f"held by {seen.holder}"
     if s.hold:
         return s.hold
-    if blockers := [o for o in order.rids if o in order.needs[resource.rid] and not _in_place(all_[o])]:
+    needed = [o for o in order.rids if o in order.needs[resource.rid] and not _in_place(all_[o])]
+    stands_on = order.stands_on[resource.rid]
+    if blockers := [o for o in needed if o in stands_on or not all_[o].on_purpose]:
         return f"waits for {', '.join(blockers)}"
     if s.missing and not predicted:
         return f"waits for a value of {', '.join(s.missing)}"

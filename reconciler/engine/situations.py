@@ -113,6 +113,7 @@ def situations(
             by_check=one.by_check,
             created=created,
             may_create=may_create(one.resource, asked, created),
+            on_purpose=goal is Goal.DOWN and not departed and rid in asked.stopped,
             destroy=not one.missing and rid not in who.past and destroys(one.resource, decision, asked),
         )
         if rid in who.replaced and goal is Goal.DOWN:

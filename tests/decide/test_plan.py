@@ -146,6 +146,16 @@ def test_requires_is_a_condition_on_a_state():
     assert then(made) == ["start fs#a"]
 
 
+def test_what_was_stopped_on_purpose_holds_up_only_what_stands_on_it():
+    """app#1 comes after it in order and is repaired all the same; app#2 was told to come after it."""
+    seen = {"ip#0": DOWN, "app#0": DOWN, "app#1": DOWN, "app#2": DOWN}
+    resources = [IP, res("app#0"), res("app#1"), res("app#2", "app#0")]
+    off = {"goal": Goal.DOWN, "on_purpose": True}
+    made = planned(resources, seen, **{"ip#0": off, "app#0": off})
+    assert now(made) == ["start app#1"]
+    assert waiting(made) == {"app#2": "waits for app#0, app#1"}
+
+
 def test_triggers_surround_the_operations():
     triggers = (
         Trigger("post", "start", "mail done"),

@@ -106,3 +106,20 @@ def test_a_restart_of_the_agent_gives_no_new_budget():
         await booted.crash()
 
     simulate(story)
+
+
+def test_a_part_stopped_on_purpose_keeps_nothing_else_from_being_repaired():
+    async def story(rig):
+        rig.put(service(res("ip#0"), res("app#0"), res("app#1"), res("app#2", "app#0")))
+        await rig.settled()
+        await rig.ask("stop", rids=["app#0", "app#2", "ip#0"])
+        await rig.settled()
+        rig.change("app#1", Observed(State.DOWN))
+        await asyncio.sleep(5)
+        assert rig.world.state("app#1") is State.UP
+        await rig.ask("start", rids=["app#2"])  # which stands on app#0
+        await asyncio.sleep(5)
+        assert rig.waiting() == {"app#2": "waits for app#0"}
+        assert rig.world.state("ip#0") is State.DOWN
+
+    simulate(story)
