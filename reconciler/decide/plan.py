@@ -10,6 +10,7 @@ from typing import Any
 
 from reconciler.contracts import Driver
 from reconciler.decide.order import Order
+from reconciler.decide.status import displayed
 from reconciler.decide.triggers import surrounded
 from reconciler.model import Act, Goal, Observed, Plan, Resource, State, Step, Waiting, settled
 from reconciler.operations import Operation
@@ -150,6 +151,8 @@ def _upward(
     create: Any = getattr(driver, "create", None)
     if create is not None and seen.provisioned is False and not (predicted and s.created):
         if s.may_create:
+            if unmet := _unmet(s, all_, "provision"):
+                return unmet
             operations = create(resource.spec, seen)
             return _step(s, Act.CREATE, "not provisioned", operations) if operations else seen.blocked
         if s.created:
@@ -232,8 +235,10 @@ def _out_of_the_way(s: Situation, destroying: bool) -> bool:
 
 def _unmet(s: Situation, all_: Situations, action: str) -> str:
     for rid, states in s.resource.common.requires.get(action, ()):
-        seen = all_[rid].seen.state if rid in all_ else State.NA
-        if seen not in states:
+        # As the tree shows it: a standby resource is stdby up, for which up does as well.
+        raw = all_[rid].seen.state if rid in all_ else State.NA
+        seen = displayed(raw, rid in all_ and all_[rid].resource.common.standby)
+        if not {raw, seen} & states:
             return f"requires {rid} to be {' or '.join(sorted(states))}, it is {seen}"
     return ""
 

@@ -146,6 +146,28 @@ def test_requires_is_a_condition_on_a_state():
     assert then(made) == ["start fs#a"]
 
 
+@pytest.mark.parametrize(
+    ("states", "standby", "ready"),
+    [
+        pytest.param({State.STANDBY_UP}, True, True, id="as the tree shows it"),
+        pytest.param({State.UP}, True, True, id="up is up"),
+        pytest.param({State.STANDBY_UP}, False, False, id="it is no standby resource"),
+    ],
+)
+def test_a_required_state_is_what_the_tree_shows(states, standby, ready):
+    needs = {"start": (("fs#b", frozenset(states)),)}
+    made = planned([res("fs#a", requires=needs), res("fs#b", standby=standby)], {"fs#a": DOWN, "fs#b": UP})
+    assert (now(made) == ["start fs#a"]) is ready
+
+
+def test_provisioning_has_conditions_of_its_own():
+    needs = {"provision": (("fs#b", frozenset({State.UP})),)}
+    seen = {"disk#0": UNMADE, "fs#b": DOWN}
+    made = planned([res("disk#0", requires=needs), res("fs#b")], seen, **{"disk#0": {"may_create": True}})
+    assert waiting(made)["disk#0"] == "requires fs#b to be up, it is down"
+    assert now(planned([res("disk#0"), res("fs#b")], seen, **{"disk#0": {"may_create": True}}))
+
+
 def test_what_was_stopped_on_purpose_holds_up_only_what_stands_on_it():
     """app#1 comes after it in order and is repaired all the same; app#2 was told to come after it."""
     seen = {"ip#0": DOWN, "app#0": DOWN, "app#1": DOWN, "app#2": DOWN}

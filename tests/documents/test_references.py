@@ -104,6 +104,54 @@ def test_resources_that_wait_for_each_other_are_a_fault():
     assert any("wait for each other" in one for one in said(yaml(resources(text))))
 
 
+A, B = "fs#a: {{type: flag, requires: {{{0}}}}}\n", "fs#b: {{type: flag, requires: {{{0}}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        pytest.param(
+            A.format("start: [fs#b]") + B.format("start: [fs#a]"), "never start", id="of each other"
+        ),
+        pytest.param(
+            "ip#0: {name: 10.0.0.1, dev: a, requires: {start: [fs#a]}}\nfs#a: {type: flag}",
+            "never start: they wait for each other, ip#0 → fs#a → ip#0",
+            id="the order of the groups counts",
+        ),
+        pytest.param(
+            A.format("start: ['fs#b(stdby up)']") + "fs#b: {type: flag, after: [fs#a]}",
+            "never start",
+            id="and after",
+        ),
+        pytest.param(
+            A.format("stop: ['fs#b(down)']") + B.format("stop: ['fs#a(down)']"),
+            "never stop",
+            id="of a stop",
+        ),
+        pytest.param(
+            A.format("start: [fs#b]") + B.format("stop: ['fs#a(down)']"), "", id="one needs the other"
+        ),
+        pytest.param(
+            A.format("start: ['fs#b(down)']") + B.format("start: [fs#a]"), "", id="down is before its start"
+        ),
+        pytest.param(
+            "ip#0: {name: 10.0.0.1, dev: a, requires: {start: ['fs#a(warn,up)']}}\nfs#a: {type: flag}",
+            "",
+            id="it may be so without a start",
+        ),
+        pytest.param(
+            "ip#0: {name: 10.0.0.1, dev: a, requires: {start: [fs#a]}, optional: true}\nfs#a: {type: flag}",
+            "",
+            id="what is optional holds nothing up",
+        ),
+    ],
+)
+def test_requirements_in_a_circle_are_a_fault(text, word):
+    faults = said(yaml(resources(text)))
+    assert len(faults) == bool(word), faults
+    assert word in " ".join(faults)
+
+
 def test_a_long_chain_is_a_fault_not_a_crash():
     names = ", ".join(f"v{n}: '{{env.v{n + 1}}}'" for n in range(3000))
     checked = yaml(resources("fs#a: {type: flag}", "{" + names + ", v3000: x}"))

@@ -83,7 +83,8 @@ fs#a:
   on_change: ignore
   timeouts: {start: 1m}
   triggers: {blocking_pre_start: "true", post_stop: "sync"}
-  requires: {stop: ["fs#b(down, stdby down)"], start: [fs#b]}
+  requires: {stop: ["fs#c(down, stdby down)"], start: [fs#b]}
+fs#c: {type: flag}
 """
     common = (
         good(
@@ -107,7 +108,7 @@ fs#a:
         Trigger("pre", "start", "true", True),
         Trigger("post", "stop", "sync", False),
     )
-    assert common.requires["stop"] == (("fs#b", frozenset({State.DOWN, State.STANDBY_DOWN})),)
+    assert common.requires["stop"] == (("fs#c", frozenset({State.DOWN, State.STANDBY_DOWN})),)
     assert common.requires["start"] == (("fs#b", frozenset({State.UP, State.STANDBY_UP})),)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.decide.documents import keywords, kinds, verdicts
+from reconciler.decide.documents.circles import found_in, requiring
 from reconciler.decide.documents.common import common
 from reconciler.decide.documents.dereference import Dereferencer, World
 from reconciler.decide.documents.home import Home, resolve_nodes
@@ -12,6 +13,7 @@ from reconciler.decide.documents.kinds import Kind
 from reconciler.decide.documents.scoping import Place, Selected, select
 from reconciler.decide.documents.source import Source
 from reconciler.decide.documents.typed import words
+from reconciler.decide.order import order
 from reconciler.model import Flex, Resource, Service
 
 RELATIONS = (
@@ -242,23 +244,19 @@ class _Builder:
         return Flex(least, most, target)
 
     def _circles(self, resources: tuple[Resource, ...]) -> None:
-        """Resources that wait for each other could never start."""
-        waits = {resource.rid: sorted({*resource.refs, *resource.common.after}) for resource in resources}
-        done: set[str] = set()
-        for start in waits:
-            trail, stack = [start], [iter(waits[start])]
-            while stack and start not in done:
-                following = next(stack[-1], None)
-                if following is None:
-                    stack.pop()
-                    done.add(trail.pop())
-                elif following in trail:
-                    circle = [*trail[trail.index(following) :], following]
-                    what = f"wait for each other: {' → '.join(circle)}."
-                    todo = "Put the value they share into vars, or drop an `after`."
-                    self.source.fault(("spec", "resources", following), what, todo)
-                    done.update(trail)
-                    break
-                elif following in waits and following not in done:
-                    trail.append(following)
-                    stack.append(iter(waits[following]))
+        """Resources that wait for each other could never start, or never stop."""
+        waits = {r.rid: {*r.refs, *r.common.after} for r in resources}
+        if circles := found_in(waits):
+            todo = "Put the value they share into vars, or drop an `after`."
+            for circle in circles:
+                what = f"wait for each other: {' → '.join(circle)}."
+                self.source.fault(("spec", "resources", circle[0]), what, todo)
+            return
+        if not any(r.common.requires for r in resources):
+            return
+        line = order(resources)
+        for action, needs in (("start", line.needs), ("stop", line.needed_by)):
+            for circle in found_in(requiring(resources, action, needs)):
+                what = f"could never {action}: they wait for each other, {' → '.join(circle)}."
+                todo = f"Drop one of them: a requirement of {action} cannot go against the order."
+                self.source.fault(("spec", "resources", circle[0]), what, todo)
