@@ -5,6 +5,7 @@ but durability: the values stay here, `failing` says why, and the write is tried
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from reconciler.errors import MayHeal
 from reconciler.model import Owner, Resource
 
 RETRY = 2.0
+PATIENCE = 1.0
+"""Seconds that the start of a resource waits for what it applies to be kept."""
 AT_ONCE = 50  # values written as JSON before the loop gets its turn
 
 
@@ -33,6 +36,7 @@ class Desk:
         self._prefix = f"nodes/{node}/"
         self._values: dict[str, Any] = {}
         self._dirty: set[str] = set()
+        self._writing: set[str] = set()
         self._wake = asyncio.Event()
         self._flushed = asyncio.Condition()
         self._puts = self._tried = 0  # writes asked for; of these, attempted
@@ -175,11 +179,22 @@ class Desk:
         async with self._flushed:
             await self._flushed.wait_for(lambda: self._tried >= upto)
 
+    async def applied_durable(self, service: str) -> None:
+        """`durable`, for what was applied of one service; at once when nothing of that is new.
+
+        Not for ever either: a disk that hangs must not keep services down.
+        """
+        if f"applied/{service}" in self._dirty | self._writing:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self.durable()
+
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             names, self._dirty, upto = self._dirty, set(), self._puts
+            self._writing = names
             try:
                 puts, deletes = await self._written(names)
                 await self._store.commit({}, puts, deletes)
@@ -189,6 +204,7 @@ class Desk:
                 self._works(str(fault) if isinstance(fault, MayHeal) else repr(fault))
                 self._dirty |= names
                 asyncio.get_running_loop().call_later(RETRY, self._wake.set)
+            self._writing = set()
             async with self._flushed:
                 self._tried = upto
                 self._flushed.notify_all()

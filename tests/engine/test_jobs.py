@@ -3,8 +3,9 @@
 import asyncio
 from dataclasses import replace
 
-from reconciler.model import State
-from tests.engine.rig import res, service, simulate
+from reconciler.adapters.store_memory import MemoryStore
+from reconciler.model import Observed, State
+from tests.engine.rig import KEY, res, service, simulate
 
 
 def test_jobs_that_hang_do_not_keep_another_service_waiting():
@@ -22,5 +23,50 @@ def test_jobs_that_hang_do_not_keep_another_service_waiting():
         assert all(rig.world.state(r.rid) is State.UP for r in many)
         assert rig.jobs._slow == 0
         assert rig.jobs._slots._value == 32
+
+    simulate(story)
+
+
+class Slow(MemoryStore):
+    """Keeps nothing before it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def commit(self, compare, puts, deletes=()):
+        await self.gate.wait()
+        return await super().commit(compare, puts, deletes)
+
+
+def test_nothing_is_begun_before_what_is_applied_is_kept():
+    """Killed right after its first operation, and edited before the next one looks: it is known."""
+
+    async def story(rig):
+        store = Slow()
+        rig.desk._store = store
+        rig.put(service(res("fs#0")))
+        await asyncio.sleep(0.5)
+        assert rig.world.done == []
+        store.gate.set()
+        await asyncio.sleep(0.005)
+        assert rig.world.done == ["start fs#0"]
+        await rig.crash()
+        assert f"nodes/n1/applied/{KEY}" in (await store.read("")).entries
+
+    simulate(story)
+
+
+def test_a_store_that_hangs_keeps_nothing_down_and_no_repair_waiting():
+    async def story(rig):
+        rig.put(service(res("fs#0")))
+        await rig.settled()
+        rig.desk._store = Slow()
+        rig.change("fs#0", Observed(State.DOWN))
+        await asyncio.sleep(0.6)  # its restart_delay is half a second
+        assert rig.world.state("fs#0") is State.UP
+        rig.put(service(res("fs#0"), res("fs#1")))
+        await asyncio.sleep(1.1)
+        assert rig.world.state("fs#1") is State.UP
 
     simulate(story)
