@@ -19,6 +19,8 @@ ROUNDS = 4
 """How often holders are ended: what starts them again must not keep us here for ever."""
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL."""
+ANSWER = 1.0
+"""Seconds after which a filesystem counts as one that does not answer."""
 SETTLE = 0.02
 """Seconds that the kernel may take to let go of what an ended process had open."""
 
@@ -76,18 +78,31 @@ async def _evict(outside: Outside, mount: Mount) -> Sequence[Process]:
 
 async def _who(outside: Outside, mount: Mount) -> str:
     found = await outside.run(f"holders of {mount.target}", lambda: holders.of_mount(mount), 30.0)
-    if found:
-        return f"held by {', '.join(map(str, found))}"
+    if others := [process for process in found if process.pid != os.getpid()]:
+        return f"held by {', '.join(map(str, others))}"
     return (
         await _spared_or_kernel(outside, mount)
         or "no process holds it (an export, swap, or a loop device?)"
     )
 
 
+async def _answers(outside: Outside, mount: Mount) -> bool:
+    """A call that hangs in it shows up nowhere: our own looks among them."""
+    try:
+        await outside.run(f"an answer of {mount.target}", lambda: os.statvfs(mount.target), ANSWER)
+    except MayHeal:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 async def _spared_or_kernel(outside: Outside, mount: Mount) -> str:
     """Who holds it and cannot be ended."""
     if loops := holders.loops_on(mount):
         return f"the file of {', '.join(loops)} is on it: detach that first"
+    if not await _answers(outside, mount):
+        return "it does not answer, and who waits for its answer holds it: repair what serves it"
     found = await outside.run(f"holders of {mount.target}", lambda: holders.of_mount(mount), 30.0)
     spared = [process for process in found if process.pid in proc.ancestors(os.getpid())]
     return f"held by {', '.join(map(str, spared))}, which started us or is us" if spared else ""

@@ -194,6 +194,7 @@ async def test_hung_mount(bed):
             await agent.until(lambda: agent.state("db", "fs#data") == "unknown")
             await agent.ask("db", "stop")
             await agent.until(lambda: agent.stalled("db") == "StopStuck")  # not silently left behind
+            assert "it does not answer" in agent.condition("db", "Stalled")["message"]
             assert len(bed.mounts()) == 2
             server.thaw()
             await agent.ask("db", "stop", force=True)  # not to wait for the next try
