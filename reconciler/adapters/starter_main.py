@@ -13,6 +13,7 @@ process becomes the program: its end without a word means that it did.
 
 import ctypes
 import errno
+import gc
 import marshal
 import os
 import platform
@@ -240,6 +241,7 @@ def main(descriptor: int, parent: int) -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):  # the interpreter has its own ways
         signal.signal(number, signal.SIG_DFL)
     os.set_inheritable(descriptor, False)
+    gc.disable()  # nothing here goes in circles
     with socket.socket(fileno=descriptor) as wire:
         while asked := _receive(wire):
             request, output, says = asked

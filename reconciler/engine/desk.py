@@ -19,6 +19,9 @@ from reconciler.model import Owner, Resource
 RETRY = 2.0
 PATIENCE = 1.0
 """Seconds that the start of a resource waits for what it applies to be kept."""
+TOGETHER = 0.02
+"""Seconds that a write nobody waits for may wait for others: a repair comes first, and one commit
+costs as much as ten."""
 AT_ONCE = 50  # values written as JSON before the loop gets its turn
 
 
@@ -37,7 +40,7 @@ class Desk:
         self._values: dict[str, Any] = {}
         self._dirty: set[str] = set()
         self._writing: set[str] = set()
-        self._wake = asyncio.Event()
+        self._wake, self._urgent = asyncio.Event(), asyncio.Event()
         self._flushed = asyncio.Condition()
         self._puts = self._tried = 0  # writes asked for; of these, attempted
         self._asked: dict[str, Asked] = {}
@@ -120,6 +123,8 @@ class Desk:
             del everything[owner.rid]
         if everything != self._values.get(name, {}):
             self._put(name, everything or None)
+            if until == "forever":  # that data was made once must not be forgotten
+                self._urgent.set()
 
     # --- applied specs ---------------------------------------------------------------------
 
@@ -176,6 +181,7 @@ class Desk:
     async def durable(self) -> None:
         """Until all that was put so far is in the store, or an attempt to write it failed."""
         upto = self._puts
+        self._urgent.set()
         async with self._flushed:
             await self._flushed.wait_for(lambda: self._tried >= upto)
 
@@ -184,7 +190,8 @@ class Desk:
 
         Not for ever either: a disk that hangs must not keep services down.
         """
-        if f"applied/{service}" in self._dirty | self._writing:
+        name = f"applied/{service}"
+        if name in self._dirty or name in self._writing:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await self.durable()
@@ -192,7 +199,9 @@ class Desk:
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
+            await self._company()
             self._wake.clear()
+            self._urgent.clear()
             names, self._dirty, upto = self._dirty, set(), self._puts
             self._writing = names
             try:
@@ -215,6 +224,11 @@ class Desk:
         if turned:
             for service in self.documents():
                 self._changed(service)
+
+    async def _company(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TOGETHER):
+                await self._urgent.wait()
 
     async def _written(self, names: Iterable[str]) -> tuple[dict[str, str], list[str]]:
         """What is to be put, and what deleted. What changes meanwhile is written once more."""
