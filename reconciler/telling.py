@@ -26,6 +26,8 @@ class Telling:
         self._journal.add(event)
         self._account.record(event)
         level = logging.INFO if event.ok else logging.WARNING
-        log.log(level, "%s", event.text, extra={"event": event})
+        if log.isEnabledFor(level):
+            # Not log.log(): it walks the stack for a place in our code that no line shows.
+            log.handle(log.makeRecord(log.name, level, "", 0, event.text, (), None, extra={"event": event}))
         for listener in self.listeners:
             listener(event)

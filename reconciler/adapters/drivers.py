@@ -27,6 +27,11 @@ class Drivers(Mapping[str, Driver]):
             self._loaded[kind] = cast(Driver, importlib.import_module(name))
         return self._loaded[kind]
 
+    def load(self) -> None:
+        """Import them all now: later, services would wait for it."""
+        for kind in self:
+            self[kind]
+
     def __iter__(self) -> Iterator[str]:
         for name in self._modules:
             kind = name.replace("_", ".", 1)

@@ -90,6 +90,7 @@ class TextLines(logging.Formatter):
 
 
 def start_log(form: str) -> None:
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line shows them
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines("%(message)s"))
     root = logging.getLogger("standfast")
