@@ -7,6 +7,8 @@ Three sources of edges, the stronger winning over the weaker: what a document sa
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from reconciler.model import GROUPS, Resource
 
@@ -14,11 +16,15 @@ SERIAL = ("container", "app")
 """Groups whose members start one after another, unless their subset is parallel."""
 
 
+SHAPES = 512
+"""Services of one shape, as a template makes them by the hundred, share one order; so many are kept."""
+
+
 @dataclass(frozen=True)
 class Order:
     """needs: what must be in place before a start. stands_on: the part of it a document names.
 
-    `rids` lists all resources so that each comes after what it needs.
+    `rids` lists all resources so that each comes after what it needs. Shared by services: read only.
     """
 
     rids: tuple[str, ...]
@@ -33,15 +39,38 @@ def natural(rid: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts)
 
 
+class _Part(NamedTuple):
+    """All of a resource that the order depends on."""
+
+    rid: str
+    group: str
+    explicit: frozenset[str]
+    solid: bool
+    subset: str
+    parallel: bool
+
+
 def order(resources: Sequence[Resource]) -> Order:
     """The edges of one service. Documents were checked: references make no cycle."""
-    by_rid = {r.rid: r for r in resources}
-    explicit = _explicit(resources, by_rid)
+    explicit = _explicit(resources, {r.rid: r for r in resources})
+    return _order(tuple(_part(r, explicit[r.rid]) for r in resources))
+
+
+def _part(r: Resource, explicit: Iterable[str]) -> _Part:
+    common = r.common
+    solid = not common.optional and not common.disable
+    return _Part(r.rid, r.group, frozenset(explicit), solid, common.subset, common.parallel)
+
+
+@lru_cache(maxsize=SHAPES)
+def _order(parts: tuple[_Part, ...]) -> Order:
+    by_rid = {part.rid: part for part in parts}
+    explicit = {rid: part.explicit for rid, part in by_rid.items()}
     below = _closure(explicit)
     rank = {rid: max([_rank(rid), *(_rank(other) for other in below[rid])]) for rid in by_rid}
-    solid = {rid for rid, r in by_rid.items() if not r.common.optional and not r.common.disable}
+    solid = {rid for rid, part in by_rid.items() if part.solid}
     needs = {
-        rid: explicit[rid] | {o for o in solid if rank[o] < rank[rid] and rid not in below[o]}
+        rid: {*explicit[rid], *(o for o in solid if rank[o] < rank[rid] and rid not in below[o])}
         for rid in by_rid
     }
     # One line for all, then edges along it: whatever refers to whatever, they cannot make a circle.
@@ -52,12 +81,14 @@ def order(resources: Sequence[Resource]) -> Order:
     for rid, others in needs.items():
         for other in others:
             needed_by[other].add(rid)
-    return Order(
-        rids,
-        {rid: frozenset(others) for rid, others in needs.items()},
-        {rid: frozenset(others) for rid, others in below.items()},
-        {rid: frozenset(others) for rid, others in needed_by.items()},
-    )
+    return Order(rids, _frozen(needs), _frozen(below), _frozen(needed_by))
+
+
+def _frozen(edges: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
+    """Equal sets are one: most members of a group wait for the same."""
+    known: dict[frozenset[str], frozenset[str]] = {}
+    sets = {rid: frozenset(others) for rid, others in edges.items()}
+    return {rid: known.setdefault(others, others) for rid, others in sets.items()}
 
 
 def _rank(rid: str) -> int:
@@ -92,18 +123,18 @@ def _closure(edges: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
     return reached
 
 
-def _chain(members: Sequence[Resource], solid: set[str], needs: dict[str, set[str]]) -> None:
+def _chain(members: Sequence[_Part], solid: set[str], needs: dict[str, set[str]]) -> None:
     """One after another as they stand in line, but for those of one parallel subset."""
     for position, member in enumerate(members):
         for earlier in members[:position]:
-            together = member.common.parallel and member.common.subset == earlier.common.subset
+            together = member.parallel and member.subset == earlier.subset
             if earlier.rid in solid and not together:
                 needs[member.rid].add(earlier.rid)
 
 
-def _sorted(by_rid: Mapping[str, Resource], needs: Mapping[str, set[str]]) -> list[str]:
+def _sorted(by_rid: Mapping[str, _Part], needs: Mapping[str, set[str]]) -> list[str]:
     """Each after what it needs; beyond that by group, subset and natural order."""
-    left = sorted(by_rid, key=lambda rid: (_rank(rid), by_rid[rid].common.subset, natural(rid)))
+    left = sorted(by_rid, key=lambda rid: (_rank(rid), by_rid[rid].subset, natural(rid)))
     done: list[str] = []
     placed: set[str] = set()
     while left:

@@ -80,6 +80,18 @@ def test_stands_on_is_what_the_document_names():
     assert made.needs["app#0"] == {"ip#0", "disk#0", "fs#a"}
 
 
+def test_services_of_one_shape_share_their_order():
+    """A thousand of one template: one set of edges, whatever they are mounted on."""
+    made = [order([res("ip#0"), res("fs#a", mnt=mnt), res("app#0", "fs#a")]) for mnt in ("/a", "/b")]
+    assert made[0] is made[1]
+
+
+@pytest.mark.parametrize("common", [{"optional": True}, {"disable": True}, {"subset": "a"}])
+def test_what_the_edges_depend_on_makes_another_order(common):
+    plain = order([res("ip#0"), res("app#0"), res("app#1")])
+    assert order([res("ip#0"), res("app#0", **common), res("app#1")]) is not plain
+
+
 def test_natural_order_reads_numbers():
     assert sorted(["app#10", "app#2", "app#web"], key=natural) == ["app#2", "app#10", "app#web"]
 
