@@ -16,19 +16,21 @@ T = TypeVar("T")
 class Ask(Generic[T]):
     """A question. `source` names who answers it; operations name the sources they touch."""
 
+    __slots__ = ()
+
     source: ClassVar[str]
     relative: ClassVar[bool] = False
     costly: ClassVar[bool] = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The source could not look (error, time limit): the resource is unknown, not down."""
 
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NotYet:
     """No answer so far."""
 
@@ -78,7 +80,7 @@ class Facts:
 # --- network -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Link:
     name: str
     index: int
@@ -89,14 +91,14 @@ class Link:
     loopback: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Links(Ask[Mapping[str, Link]]):
     """All network devices by name."""
 
     source = "links"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Address:
     ip: str  # canonical text, no prefix
     prefix: int
@@ -106,7 +108,7 @@ class Address:
     label: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Addresses(Ask[tuple[Address, ...]]):
     """Addresses of one device, in the kernel's order; () when the device does not exist."""
 
@@ -114,7 +116,7 @@ class Addresses(Ask[tuple[Address, ...]]):
     source = "addresses"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AddressHeld(Ask[tuple[Address, ...]]):
     """Where this host holds one address, on any device."""
 
@@ -122,7 +124,7 @@ class AddressHeld(Ask[tuple[Address, ...]]):
     source = "addresses"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Route:
     to: str  # "default" or network/prefix
     via: str = ""
@@ -132,7 +134,7 @@ class Route:
     src: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Routes(Ask[tuple[Route, ...]]):
     """Unicast routes of one table, v4 and v6."""
 
@@ -140,7 +142,7 @@ class Routes(Ask[tuple[Route, ...]]):
     source = "routes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Name(Ask[tuple[str, ...]]):
     """Addresses of a host name, in the resolver's order; an address answers itself."""
 
@@ -151,7 +153,7 @@ class Name(Ask[tuple[str, ...]]):
 # --- storage -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mount:
     id: int
     parent: int
@@ -164,14 +166,14 @@ class Mount:
     super_options: frozenset[str] = frozenset()  # of the filesystem: ro or rw, size=…, emergency_ro…
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Mounts(Ask[tuple[Mount, ...]]):
     """The mount table, in the kernel's order: of two on one target the later one is seen."""
 
     source = "mounts"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MountHealth(Ask[str]):
     """ "" when statfs of the mount point answers in time, else what it said (an I/O error).
 
@@ -185,7 +187,7 @@ class MountHealth(Ask[str]):
     source = "health"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Loop:
     device: str  # /dev/loop0
     file: str
@@ -194,14 +196,14 @@ class Loop:
     autoclear: bool = False  # gone at its last close: `losetup -d` while in use sets it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Loops(Ask[tuple[Loop, ...]]):
     """Loop devices that have a backing file."""
 
     source = "loops"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Block:
     path: str  # canonical, symlinks resolved
     number: str  # "major:minor"
@@ -210,7 +212,7 @@ class Block:
     names: tuple[str, ...] = ()  # others that mount tables show for it: /dev/mapper/…
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BlockDevice(Ask[Block | None]):
     """A block device by path, LABEL= or UUID=; None when there is none of that name."""
 
@@ -218,7 +220,7 @@ class BlockDevice(Ask[Block | None]):
     source = "block"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Signature:
     """What a low-level probe finds on a device; kind "" means it carries nothing at all."""
 
@@ -228,7 +230,7 @@ class Signature:
     uuid: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Signatures(Ask[Signature | None]):
     """Content of a device, None when the device does not exist. Read past the page cache."""
 
@@ -237,7 +239,7 @@ class Signatures(Ask[Signature | None]):
     costly = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VolumeGroup:
     name: str
     uuid: str
@@ -251,7 +253,7 @@ class VolumeGroup:
     devices: tuple[str, ...] = ()  # its physical volumes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LogicalVolume:
     name: str
     vg: str
@@ -261,7 +263,7 @@ class LogicalVolume:
     tags: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LvmReport:
     """One report of everything LVM sees; `system_id` is this host's own, "" if not used."""
 
@@ -271,12 +273,12 @@ class LvmReport:
     system_id: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lvm(Ask[LvmReport]):
     source = "lvm"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileSeen:
     kind: str  # file, directory, link (dangling), block, other
     mode: int  # permission bits
@@ -288,7 +290,7 @@ class FileSeen:
     real: str = ""  # its path without symlinks, "" when not told
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class File(Ask[FileSeen | None]):
     """A path followed through symlinks; None when it does not exist."""
 
@@ -299,7 +301,7 @@ class File(Ask[FileSeen | None]):
 # --- programs ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProgramSeen:
     """The program of a resource.
 
@@ -315,7 +317,7 @@ class ProgramSeen:
     leftovers: int = 0  # other processes of its control group or session still alive
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Program(Ask[ProgramSeen | None]):
     """The program this resource spawned, found again after a restart; None when there is none."""
 
@@ -323,7 +325,7 @@ class Program(Ask[ProgramSeen | None]):
     relative = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """code None: it did not end within its time limit, and says nothing."""
 
@@ -332,7 +334,7 @@ class CheckResult:
     failures: int = 0  # looks in a row without an answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Check(Ask[CheckResult]):
     """A user's command, run every `every` seconds, at most one at a time for each resource."""
 
@@ -354,7 +356,7 @@ class Check(Ask[CheckResult]):
 # --- ourselves -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Memory(Ask[Mapping[str, str]]):
     """What `Remember` wrote for this resource and still holds (since this boot, or for ever)."""
 
@@ -362,13 +364,13 @@ class Memory(Ask[Mapping[str, str]]):
     relative = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NodeSeen:
     name: str
     boot_id: str
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node(Ask[NodeSeen]):
     source = "node"

@@ -90,7 +90,7 @@ class FactHub(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     value: str
     revision: int
@@ -102,7 +102,7 @@ class Snapshot:
     entries: Mapping[str, Entry]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One key as of a revision; value None when it was deleted."""
 

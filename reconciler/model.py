@@ -65,7 +65,7 @@ class Level(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Note:
     """A line below a resource in the status tree."""
 
@@ -85,7 +85,7 @@ def error(text: str) -> Note:
     return Note(Level.ERROR, text)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One resource's state, read off the facts.
 
@@ -130,7 +130,7 @@ _SETTLED: Mapping[Goal, tuple[State, ...]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Owner:
     """Whose operation or question it is. `service` is a key (`namespace/name`)."""
 
@@ -141,7 +141,7 @@ class Owner:
         return f"{self.service}:{self.rid}" if self.rid else self.service
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Trigger:
     """A user's command around an action. A blocking one that fails ends the job."""
 
@@ -151,7 +151,7 @@ class Trigger:
     blocking: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Common:
     """The keywords every resource has (design §5). Times in seconds.
 
@@ -179,7 +179,7 @@ class Common:
     on_change: str = "restart"  # or ignore: what it stands on was replaced
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resource:
     """One part of a service.
 
@@ -202,14 +202,14 @@ class Resource:
         return self.rid.partition("#")[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Flex:
     min: int = 1
     max: int = 0  # 0: as many as there are nodes
     target: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Service:
     """A document as wanted, resolved for this node."""
 
@@ -257,7 +257,7 @@ class Act(StrEnum):
     DESTROY = "unprovision"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """The operations of one resource that are ready now, as one job, and why."""
 
@@ -269,13 +269,13 @@ class Step:
     timeout: float = 3600.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Waiting:
     rid: str
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do now, what would follow if each step ends as expected, and what waits for what."""
 
@@ -287,7 +287,7 @@ class Plan:
         return bool(self.now)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How one operation ended. `output` is what it printed, at most 64 KiB, both streams."""
 

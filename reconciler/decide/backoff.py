@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Budget:
     """What a resource has used up. Instants are the loop's clock, in seconds.
 

@@ -10,7 +10,7 @@ from reconciler.decide.order import natural
 from reconciler.model import GROUPS, Goal, Resource, Service, ServiceGoal
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
     """`because` is the chain of reasons in words, the strongest last; `code` one of a bounded set."""
 
@@ -26,7 +26,7 @@ class Decision:
         return self.because[-1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Here:
     """What of this node matters. Instants are wall-clock seconds."""
 

@@ -18,7 +18,7 @@ from reconciler.operations import Operation
 UPWARD = (Goal.UP, Goal.STANDBY)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Situation:
     """One resource as the planner is told about it.
 

@@ -74,7 +74,7 @@ def flags(
 # --- one resource --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ResourceReport:
     """What one pass knows of one resource on this host.
 
@@ -164,7 +164,7 @@ def resource_as_api(report: ResourceReport) -> dict[str, Any]:
 # --- an instance ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Instance:
     """A service on one host. `some_up`: at least one resource that counts for avail is up here."""
 

@@ -15,7 +15,7 @@ TOO_BIG = 1 << 20
 Signature = tuple[int, int, int, int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class File:
     """One file. `content` is None when it could not be read or must not be believed: see `fault`."""
 
@@ -27,7 +27,7 @@ class File:
     fault: Fault | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listing:
     """`readable`: the directory exists and was listed whole. `strays`: files that fit no name."""
 

@@ -14,7 +14,7 @@ TURNS = 8
 """Questions that lead to further questions: a driver asks at most this many times in one look."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Seen:
     """`resource` is bound as far as possible; `missing` are its references without a value.
 

@@ -12,7 +12,7 @@ from reconciler.errors import Fault
 from reconciler.model import Act, Goal, Observed, Plan, Resource, Service, State, settled
 
 
-@dataclass
+@dataclass(slots=True)
 class Attempt:
     """A start from nothing, until everything that counts has been up once.
 
@@ -39,7 +39,7 @@ class Answer:
     message: str = ""
 
 
-@dataclass
+@dataclass(slots=True)
 class Record:
     key: str
     service: Service
