@@ -10,12 +10,13 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from reconciler.contracts import Clock, Event, Recorder
 from reconciler.decide.documents import Checked, Flavour, Home, check, generation_of
+from reconciler.decide.documents.alike import Alike
 from reconciler.engine.desk import Desk
 from reconciler.engine.directory import File, Listing, listing
 from reconciler.engine.prune import TOGETHER, Verdict, judge
@@ -55,6 +56,7 @@ class Library:
         self._root, self.home, self._desk, self._records = root, home, desk, records
         self._recorder, self._clock, self._changed = recorder, clock, changed
         self._removal_after, self._bulk = removal_after, bulk
+        self._alike = Alike()
         self._files: Mapping[str, File] = {}
         self._refused: dict[str, _Refused] = {}  # by path, as last checked
         self._missing: dict[str, float] = {}  # key → loop time when it was first missed
@@ -168,9 +170,14 @@ class Library:
 
     async def _check(self, content: bytes, path: str, key: str, flavour: Flavour, together: int) -> Checked:
         work: Callable[[], Checked] = partial(check, content, path, key, flavour, self.home)
-        if together <= BULK:
-            return await asyncio.to_thread(work)
-        return await asyncio.get_running_loop().run_in_executor(self._bulk, work)
+        bulk = self._bulk if together > BULK else None
+        checked = await asyncio.get_running_loop().run_in_executor(bulk, work)
+        if checked.service is None:
+            return checked
+        alike = self._alike
+        return replace(
+            checked, service=alike.service(checked.service), document=alike.tree(checked.document)
+        )
 
     def _put_in_force(self, file: File, checked: Checked) -> None:
         assert checked.service is not None

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.decide.documents import keywords, kinds, verdicts
+from reconciler.decide.documents.alike import Alike
 from reconciler.decide.documents.circles import found_in, requiring
 from reconciler.decide.documents.common import common
 from reconciler.decide.documents.dereference import Dereferencer, World
@@ -58,6 +59,7 @@ class _Builder:
             if isinstance(written, dict):
                 self._part(rid, written)
         self.deref = Dereferencer(self._world())
+        self.alike = Alike()
 
     def service(self, generation: str) -> Service:
         source, home = self.source, self.home
@@ -223,7 +225,7 @@ class _Builder:
             rid=rid,
             kind=kind.name,
             spec={keyword: value for keyword, value in read.values.items() if keyword in kind.own},
-            common=common(self.source, path, rid, read.values, self.names, parallel),
+            common=self.alike.common(common(self.source, path, rid, read.values, self.names, parallel)),
             refs=frozenset(read.refs - {rid}),
             line=self.source.line(path),
             late=read.late,
