@@ -13,13 +13,15 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.adapters.ledger import KEPT, Ledger, changes, holds, well_formed
+from reconciler.adapters.ledger import Ledger, changes, holds, well_formed
 from reconciler.adapters.store_sqlite_disk import Disk
 from reconciler.contracts import Change, Entry, Snapshot
 from reconciler.errors import MayHeal
 
 LIMIT = 10.0  # seconds for one commit
 TOGETHER = 1000  # commits in one transaction, at most
+KEPT = 500
+"""Changes kept for a watch that lies behind: only this process watches, and it is never far behind."""
 
 Result = int | None | BaseException
 

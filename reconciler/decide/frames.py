@@ -9,11 +9,11 @@ from reconciler.model import Common, Resource, State, Trigger
 
 def packed(resource: Resource) -> dict[str, Any]:
     """JSON-able, complete: order and triggers of a stop must not need the document."""
-    common = {f.name: _plain(getattr(resource.common, f.name)) for f in fields(Common)}
+    common = ((name, getattr(resource.common, name), default) for name, default in _DEFAULTS)
     return {
         "kind": resource.kind,
         "spec": _plain(resource.spec),
-        "common": {name: value for name, value in common.items() if value != _DEFAULTS[name]},
+        "common": {name: _plain(value) for name, value, default in common if value != default},
         "refs": sorted(resource.refs),
     }
 
@@ -55,4 +55,4 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-_DEFAULTS = {f.name: _plain(getattr(Common(), f.name)) for f in fields(Common)}
+_DEFAULTS = tuple((f.name, getattr(Common(), f.name)) for f in fields(Common))

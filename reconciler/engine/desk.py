@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from reconciler.contracts import Clock, Store
@@ -23,6 +24,8 @@ TOGETHER = 0.02
 """Seconds that a write nobody waits for may wait for others: a repair comes first, and one commit
 costs as much as ten."""
 AT_ONCE = 50  # values written as JSON before the loop gets its turn
+AS_TEXT = ("document", "applied")
+"""Kinds kept as the store has them, one string for both, until somebody asks what they say."""
 
 
 class Desk:
@@ -37,14 +40,13 @@ class Desk:
     ) -> None:
         self._store, self._boot_id, self._clock, self._changed = store, boot_id, clock, changed
         self._prefix = f"nodes/{node}/"
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}  # by name: what `_text` says of it, or that text itself
         self._dirty: set[str] = set()
         self._writing: set[str] = set()
         self._wake, self._urgent = asyncio.Event(), asyncio.Event()
         self._flushed = asyncio.Condition()
         self._puts = self._tried = 0  # writes asked for; of these, attempted
         self._asked: dict[str, Asked] = {}
-        self._applied: dict[str, dict[str, Resource]] = {}
         self._writer: asyncio.Task[None] | None = None
         self.failing = ""
         self.last_success = 0.0  # wall-clock
@@ -53,7 +55,8 @@ class Desk:
         """Read everything; raises MayHeal when the store does not answer."""
         snapshot = await self._store.read(self._prefix)
         for key, entry in snapshot.entries.items():
-            self._values[key.removeprefix(self._prefix)] = json.loads(entry.value)
+            name = key.removeprefix(self._prefix)
+            self._values[name] = entry.value if _as_text(name) else json.loads(entry.value)
         self._writer = asyncio.create_task(self._write(), name="desk")
 
     async def close(self) -> None:
@@ -65,10 +68,17 @@ class Desk:
 
     def documents(self) -> Mapping[str, Mapping[str, Any]]:
         """Last good documents by service key: path, flavour, text, deleted."""
-        return {k.partition("/")[2]: v for k, v in self._values.items() if k.startswith("document/")}
+        return {service: json.loads(self._values[f"document/{service}"]) for service in self._documents()}
 
-    def put_document(self, service: str, document: Mapping[str, Any] | None) -> None:
-        self._put(f"document/{service}", document)
+    def _documents(self) -> list[str]:
+        return [name.partition("/")[2] for name in self._values if name.startswith("document/")]
+
+    def document(self, service: str) -> Mapping[str, Any] | None:
+        text = self._values.get(f"document/{service}")
+        return json.loads(text) if text else None
+
+    def put_document(self, service: str, document: Mapping[str, Any]) -> None:
+        self._put(f"document/{service}", json.dumps(document))
 
     # --- what was asked --------------------------------------------------------------------
 
@@ -117,7 +127,7 @@ class Desk:
         mine = dict(everything.get(owner.rid, {}))
         mine.pop(key, None)
         if value is not None:
-            mine[key] = (value, self._boot_id if until == "reboot" else "")
+            mine[key] = _held(value, self._boot_id if until == "reboot" else "")
         everything[owner.rid] = mine
         if not mine:
             del everything[owner.rid]
@@ -130,10 +140,12 @@ class Desk:
 
     def applied(self, service: str) -> Mapping[str, Resource]:
         """Resources as last applied here, by rid."""
-        if service not in self._applied:
-            stored = self._values.get(f"applied/{service}", {})
-            self._applied[service] = {rid: unpacked(rid, frame) for rid, frame in stored.items()}
-        return self._applied[service]
+        name = f"applied/{service}"
+        kept: Any = self._values.get(name, {})
+        if isinstance(kept, str):
+            kept = {rid: unpacked(rid, frame) for rid, frame in json.loads(kept).items()}
+            self._values[name] = kept
+        return kept  # type: ignore[no-any-return]  # resources by rid
 
     def put_applied(self, service: str, rid: str, resource: Resource | None) -> None:
         applied = dict(self.applied(service))
@@ -144,13 +156,7 @@ class Desk:
             return
         else:
             applied[rid] = resource
-        self._applied[service] = applied
-        frames = dict(self._values.get(f"applied/{service}", {}))
-        if resource is None:
-            del frames[rid]
-        else:
-            frames[rid] = packed(resource)
-        self._put(f"applied/{service}", frames or None)
+        self._put(f"applied/{service}", applied or None)
 
     def forget(self, service: str) -> None:
         """The service is gone and nothing of it is left here.
@@ -163,7 +169,6 @@ class Desk:
         made = {rid: {"provisioned": m["provisioned"]} for rid, m in kept.items() if "provisioned" in m}
         self._put(f"memory/{service}", made or None)
         self._asked.pop(service, None)
-        self._applied.pop(service, None)
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -222,7 +227,7 @@ class Desk:
         """Every service has a condition that says whether what is asked of it is kept."""
         turned, self.failing = bool(failing) != bool(self.failing), failing
         if turned:
-            for service in self.documents():
+            for service in self._documents():
                 self._changed(service)
 
     async def _company(self) -> None:
@@ -236,9 +241,27 @@ class Desk:
         deletes: list[str] = []
         for number, name in enumerate(names):
             if name in self._values:
-                puts[self._prefix + name] = json.dumps(self._values[name])
+                puts[self._prefix + name] = self._text(name)
             else:
                 deletes.append(self._prefix + name)
             if number % AT_ONCE == AT_ONCE - 1:
                 await asyncio.sleep(0)
         return puts, deletes
+
+    def _text(self, name: str) -> str:
+        value = self._values[name]
+        if isinstance(value, str) and _as_text(name):
+            return value
+        if name.startswith("applied/"):
+            value = {rid: packed(resource) for rid, resource in value.items()}
+        return json.dumps(value)
+
+
+def _as_text(name: str) -> bool:
+    return name.partition("/")[0] in AS_TEXT
+
+
+@lru_cache(maxsize=1024)
+def _held(value: str, boot: str) -> tuple[str, str]:
+    """Thousands remember the same: that they were started once, that they are provisioned."""
+    return value, boot

@@ -267,7 +267,7 @@ class Library:
 
     def _keep_as_deleted(self, key: str) -> None:
         """The next daemon goes on with it."""
-        if kept := self._desk.documents().get(key):
+        if kept := self._desk.document(key):
             self._desk.put_document(key, {**kept, "deleted": True})
 
     def _remove(self, key: str, now: float) -> None:

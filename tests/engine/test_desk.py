@@ -1,13 +1,14 @@
 """A store that fails in any way costs durability, which is said, and never makes anybody hang."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.engine.desk import Desk
 from reconciler.errors import MayHeal
-from reconciler.model import Owner
+from reconciler.model import Common, Owner, Resource, Trigger
 from tests.engine.rig import Clock
 
 
@@ -63,3 +64,33 @@ async def test_every_service_is_told_when_the_store_fails_and_when_it_heals(monk
         await desk.durable()
         assert sorted(told) == ["root/a", "root/b"]
     await desk.close()
+
+
+APP = Resource(
+    "app#0",
+    "app.simple",
+    {"start": "/bin/x", "limits": ("a", "b")},
+    Common(restart=1, tags=frozenset({"t"}), triggers=(Trigger("pre", "start", "x"),)),
+    frozenset({"fs#0"}),
+)
+
+
+async def test_the_next_desk_has_what_was_put_and_puts_it_on():
+    """What nobody asked for stays as the store has it; a change of one part keeps the others."""
+    store = MemoryStore()
+    for rid in ("app#0", "app#1"):
+        desk = Desk(store, "n1", "boot", Clock(), lambda key: None)
+        await desk.start()
+        desk.put_applied("root/a", rid, replace(APP, rid=rid))
+        desk.put_document("root/a", {"path": rid})
+        await desk.close()
+    last = Desk(store, "n1", "boot", Clock(), lambda key: None)
+    await last.start()
+    assert last.applied("root/a") == {"app#0": APP, "app#1": replace(APP, rid="app#1")}
+    assert last.document("root/a") == {"path": "app#1"}
+    assert last.documents() == {"root/a": {"path": "app#1"}}
+    assert last.document("root/b") is None
+    last.forget("root/a")
+    assert not last.applied("root/a")
+    await last.close()
+    assert not (await store.read("nodes/n1/")).entries
