@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, NamedTuple
 
 from reconciler.model import Common, Goal, Level, Note, Observed, Resource, Service, State, info, warning
@@ -57,7 +58,7 @@ def flags(
     `X` when a person stopped the resource on purpose.
     """
     budget = "." if restarts_left is None or not common.restart else str(max(restarts_left, 0))
-    return "".join(
+    text = "".join(
         (
             "R" if running else ".",
             "M" if common.monitor else ".",
@@ -69,6 +70,7 @@ def flags(
             "X" if stopped_on_purpose else budget if len(budget) == 1 else "+",
         )
     )
+    return intern(text)  # ten thousand have the same
 
 
 # --- one resource --------------------------------------------------------------------------
@@ -138,7 +140,7 @@ def resource_as_api(report: ResourceReport) -> dict[str, Any]:
     resource, common = report.resource, report.resource.common
     return {
         "kind": resource.kind,
-        "state": str(report.state),
+        "state": report.state.value,
         "flags": flags(
             common,
             running=report.running,
@@ -149,7 +151,7 @@ def resource_as_api(report: ResourceReport) -> dict[str, Any]:
         "label": report.seen.label,
         "provisioned": report.provisioned,
         "since": report.since,
-        "goal": str(report.goal),
+        "goal": report.goal.value,
         "optional": common.optional,
         "disable": common.disable,
         "monitor": common.monitor,
@@ -157,7 +159,7 @@ def resource_as_api(report: ResourceReport) -> dict[str, Any]:
         "restarts_left": report.restarts_left,
         "running": report.running,
         "waiting": report.waiting,
-        "log": [{"level": str(note.level), "text": note.text} for note in report.log],
+        "log": [{"level": note.level.value, "text": note.text} for note in report.log],
     }
 
 
@@ -216,8 +218,8 @@ def as_api(
     """
     here = instance(reports)
     return {
-        "avail": str(here.avail),
-        "overall": str(here.overall),
+        "avail": here.avail.value,
+        "overall": here.overall.value,
         "frozen": frozen,
         "state": state,
         "expect": expect,

@@ -67,7 +67,7 @@ def note_losses(
         elif settled(s.goal, s.seen):
             if s.by_check or not _is_young(record, s, now):
                 record.started.pop(rid, None)
-            if s.seen.state is not State.NA:
+            if budget.failures and s.seen.state is not State.NA:
                 record.budgets[rid] = backoff.stable(budget, now, settings.stable_after)
         elif _settling(s, record.started, "start_timeout", now):
             record.settling[rid] = "its start ended well; waits until its check agrees"

@@ -14,7 +14,7 @@ from reconciler.engine import progress
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
-from reconciler.engine.record import Answer, Record
+from reconciler.engine.record import Answer, Record, as_before
 from reconciler.engine.situations import STARTS, Roster, hold, roster, situations
 from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
 from reconciler.settings import Settings
@@ -207,10 +207,10 @@ class Reconciler:
             lately = (record.started, record.stopped, record.worked)
             for kept in (record.since, record.told, record.budgets, record.stops, *lately):
                 kept.pop(rid, None)
-        record.seen = {rid: s.seen for rid, s in made.items()}
-        record.goals = {rid: s.goal for rid, s in made.items()}
+        record.seen = as_before(record.seen, {rid: s.seen for rid, s in made.items()})
+        record.goals = as_before(record.goals, {rid: s.goal for rid, s in made.items()})
         record.turning = {rid for rid, s in made.items() if s.successor}
-        record.whole = {rid: s.resource for rid, s in made.items()}
+        record.whole = as_before(record.whole, {rid: s.resource for rid, s in made.items()})
         progress.remember_what_is_seen(record, made, self._desk)
         busy = any(s.running for s in made.values())
         why = progress.judge_attempt(record, decision, now, self._settings, busy)

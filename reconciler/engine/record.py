@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.decide.asked import NOBODY, Asked, Wish
 from reconciler.decide.backoff import Budget
@@ -10,6 +10,15 @@ from reconciler.decide.order import Order, order
 from reconciler.decide.placement import Decision
 from reconciler.errors import Fault
 from reconciler.model import Act, Goal, Observed, Plan, Resource, Service, State, settled
+
+T = TypeVar("T")
+
+
+def as_before(old: dict[str, T], new: dict[str, T]) -> dict[str, T]:
+    """`new`, of which what equals the old stays the old: what lives long is not made anew each pass."""
+    if old == new:
+        return old
+    return {rid: old[rid] if rid in old and old[rid] == value else value for rid, value in new.items()}
 
 
 @dataclass(slots=True)
@@ -86,8 +95,10 @@ class Record:
 
     def up_as_wanted(self) -> bool:
         """Every resource that counts is where its goal wants it, and not on its way to another."""
-        return not self.turning and all(
-            settled(goal, self.seen[rid])
-            for rid, goal in self.goals.items()
-            if rid in self.seen and not self.whole[rid].common.optional
-        )
+        if self.turning:
+            return False
+        for rid, goal in self.goals.items():
+            seen = self.seen.get(rid)
+            if seen and not settled(goal, seen) and not self.whole[rid].common.optional:
+                return False
+        return True

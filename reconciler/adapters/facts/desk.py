@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -27,6 +27,7 @@ from reconciler.model import Owner
 
 RETRY_FIRST = 1.0  # seconds until a failed answer is asked again; doubles up to the period
 AT_ONCE = 2000  # subjects of one look: more would hold the loop
+_NONE: dict[str, int] = {}  # of the many facts nobody waits for; never written to
 LATELY = 3.0  # a costly ask stays wanted for so many periods after it was read
 
 
@@ -58,8 +59,8 @@ class Fact:
         self.stale = 0  # of the last event that concerns it
         self.cold = 0  # costly: of the last event or period that it was not looked at for
         self.busy = False
-        self.followers: set[Owner] = set()
-        self.waiting: dict[str, int] = {}  # services whose pass is in `answer` now, to read it next
+        self.followers: Collection[Owner] = ()  # mostly one: a set only where there are more
+        self.waiting = _NONE  # services whose pass is in `answer` now, to read it next, and how often
         self.future: asyncio.Future[None] | None = None
         self.read_at = -math.inf
 
@@ -70,13 +71,29 @@ class Fact:
         fact.answer = answer
         return fact
 
+    def follow(self, owner: Owner) -> None:
+        if isinstance(self.followers, set):
+            self.followers.add(owner)
+        elif owner not in self.followers:
+            self.followers = {*self.followers, owner} if self.followers else (owner,)
+
+    def unfollow(self, owner: Owner) -> None:
+        if isinstance(self.followers, set):
+            self.followers.discard(owner)
+        elif owner in self.followers:
+            self.followers = ()
+
     def begin_wait(self, service: str) -> None:
+        if not self.waiting:
+            self.waiting = {}
         self.waiting[service] = self.waiting.get(service, 0) + 1
 
     def end_wait(self, service: str) -> None:
         self.waiting[service] -= 1
         if not self.waiting[service]:
             del self.waiting[service]
+        if not self.waiting:
+            self.waiting = _NONE
 
     def launch(self) -> "asyncio.Future[None]":
         """Have it looked at; done when the next answer is in."""

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from grp import getgrgid
+from itertools import chain
 from posixpath import split
 from pwd import getpwuid
 
@@ -35,8 +36,7 @@ class FileSource(Base):
         super().__init__(every)
         self._mounts, self._see = mounts, see or seen
         self._watches = Watches(self._changed) if events else None
-        self._places: dict[Subject, tuple[str, str]] = {}  # subject → directory, name
-        self._subjects: dict[str, dict[str, set[Subject]]] = {}  # and back
+        self._subjects: dict[str, dict[str, tuple[Subject, ...]]] = {}  # by directory and name
         self._workers = Workers(
             _MOST, self.ask_again, domain=lambda subject: self._mount_of(subject.ask.path)
         )
@@ -49,9 +49,10 @@ class FileSource(Base):
 
     async def look(self, subjects: Sequence[Subject]) -> None:
         for subject in subjects:
-            if subject not in self._places:
-                directory, name = self._places[subject] = split(_path(subject))
-                self._subjects.setdefault(directory, {}).setdefault(name, set()).add(subject)
+            directory, name = split(_path(subject))
+            names = self._subjects.setdefault(directory, {})
+            if subject not in (known := names.get(name, ())):
+                names[name] = (*known, subject)
         await self._workers.run(subjects, self._look, lambda _: _LIMIT, self.desk.report)
 
     def distrust(self) -> None:
@@ -62,11 +63,11 @@ class FileSource(Base):
 
     def forget(self, subjects: Iterable[Subject]) -> None:
         for subject in subjects:
-            directory, name = self._places.pop(subject, ("", ""))
+            directory, name = split(_path(subject))
             names = self._subjects.get(directory, {})
-            names.get(name, set()).discard(subject)
-            if not names.get(name, True):
-                del names[name]
+            left = tuple(known for known in names.pop(name, ()) if known != subject)
+            if left:
+                names[name] = left
             if not names and self._subjects.pop(directory, None) is not None and self._watches is not None:
                 self._watches.forget(directory)
 
@@ -90,7 +91,7 @@ class FileSource(Base):
             self.desk.changed()
             return
         names = self._subjects.get(directory, {})
-        found = names.get(name, set()) if name is not None else set().union(*names.values())
+        found = names.get(name, ()) if name is not None else tuple(chain(*names.values()))
         if found:
             self.desk.changed(found)
 
@@ -124,8 +125,8 @@ def seen(path: str) -> FileSeen | None:
         real = os.readlink(f"/proc/self/fd/{file}")
     finally:
         os.close(file)
-    if not found.st_nlink:  # deleted just now: the kernel has no path of it
-        real = path
+    if real == path or not found.st_nlink:  # deleted just now: the kernel has no path of it
+        real = path  # one string, not two that are equal
     kind = _KINDS.get(stat.S_IFMT(found.st_mode), "other")
     # A directory's own size follows what is put into it, and tells nothing.
     return _made(kind, found, found.st_size if kind == "file" else 0, real)

@@ -79,9 +79,9 @@ class Hub:
             return
         for ask in old:
             fact = self._facts[Subject(ask, owner if ask.relative else None)]
-            fact.followers.discard(owner)
+            fact.unfollow(owner)
         for ask in new:
-            self._fact(Subject(ask, owner if ask.relative else None)).followers.add(owner)
+            self._fact(Subject(ask, owner if ask.relative else None)).follow(owner)
         self._count(owner, bool(new) - bool(old))
         if new:
             self._followed[owner] = new
