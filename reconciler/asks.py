@@ -6,17 +6,28 @@ program) and is answered for that one alone. A *costly* one is answered only whe
 it, never ahead.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Ask(Generic[T]):
-    """A question. `source` names who answers it; operations name the sources they touch."""
+    """A question. `source` names who answers it; operations name the sources they touch.
+
+    about  of a large answer, what the asker is concerned with: news of anything else do not wake it.
+           Asks that differ in this only are one question. (): all of it.
+    """
 
     __slots__ = ()
+
+    about: tuple[str, ...] = ()
+
+    @staticmethod
+    def news(old: Any, new: Any) -> frozenset[str]:
+        """What the difference of two answers is about, in the words of `about`."""
+        return frozenset()
 
     source: ClassVar[str]
     relative: ClassVar[bool] = False
@@ -170,7 +181,36 @@ class Mount:
 class Mounts(Ask[tuple[Mount, ...]]):
     """The mount table, in the kernel's order: of two on one target the later one is seen."""
 
+    about: tuple[str, ...] = field(default=(), compare=False, repr=False)
     source = "mounts"
+
+    @classmethod
+    def near(cls, *paths: str) -> "Mounts":
+        """For who mounts one on another: what is mounted there, above or beneath, and of what."""
+        names: dict[str, None] = {}
+        for path in paths:
+            names |= dict.fromkeys((f"on {path}", f"beneath {path}", f"of {path}", _last(path)))
+            names |= dict.fromkeys(f"on {above}" for above in _above(path))
+        return cls(tuple(names))
+
+    @staticmethod
+    def news(old: tuple[Mount, ...], new: tuple[Mount, ...]) -> frozenset[str]:
+        names: set[str] = set()
+        for mount in set(old) ^ set(new):
+            names |= {f"on {mount.target}", _last(mount.target), f"of {mount.source}"}
+            names |= {f"beneath {path}" for path in _above(mount.target)}
+        return frozenset(names)
+
+
+def _above(path: str) -> Iterator[str]:
+    while path not in ("", "/"):
+        path = path.rpartition("/")[0] or "/"
+        yield path
+
+
+def _last(path: str) -> str:
+    """By its last part a path is told also where a symlink is on the way to it."""
+    return f"called {path.rpartition('/')[2]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +240,17 @@ class Loop:
 class Loops(Ask[tuple[Loop, ...]]):
     """Loop devices that have a backing file."""
 
+    about: tuple[str, ...] = field(default=(), compare=False, repr=False)
     source = "loops"
+
+    @classmethod
+    def of(cls, file: str) -> "Loops":
+        """For who attaches this file."""
+        return cls((_last(file),))
+
+    @staticmethod
+    def news(old: tuple[Loop, ...], new: tuple[Loop, ...]) -> frozenset[str]:
+        return frozenset(_last(loop.file.removesuffix(" (deleted)")) for loop in set(old) ^ set(new))
 
 
 @dataclass(frozen=True, slots=True)

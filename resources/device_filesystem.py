@@ -48,7 +48,7 @@ class DeviceFilesystem:
     numbered: bool = True
 
     def asks(self, spec: DeviceSpec) -> tuple[Ask[Any], ...]:
-        return (*mounting.asks(spec), BlockDevice(spec["dev"]), Signatures(spec["dev"]))
+        return (*mounting.asks(spec, spec["dev"]), BlockDevice(spec["dev"]), Signatures(spec["dev"]))
 
     def observe(self, spec: DeviceSpec, facts: Facts) -> Observed:
         """Up when the device is mounted on mnt as wanted, answers, and can be written if it should."""

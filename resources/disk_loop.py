@@ -21,7 +21,7 @@ class Spec(TypedDict):
 
 
 def asks(spec: Spec) -> tuple[Ask[Any], ...]:
-    return Loops(), File(spec["file"])
+    return Loops.of(spec["file"]), File(spec["file"])
 
 
 def observe(spec: Spec, facts: Facts) -> Observed:

@@ -27,7 +27,8 @@ class Spec(MountSpec):
 
 
 def asks(spec: Spec) -> tuple[Ask[Any], ...]:
-    return (*mounting.asks(spec), File(tidy(spec["dev"])), Memory())
+    source = tidy(spec["dev"])
+    return (*mounting.asks(spec, source), File(source), Memory())
 
 
 def observe(spec: Spec, facts: Facts) -> Observed:

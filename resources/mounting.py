@@ -88,9 +88,9 @@ def unresolved(text: str) -> bool:
     return "{" in text and "}" in text
 
 
-def asks(spec: MountSpec) -> tuple[Ask[Any], ...]:
+def asks(spec: MountSpec, *sources: str) -> tuple[Ask[Any], ...]:
     target = tidy(spec["mnt"])
-    return (MOUNTS, File(target), health(spec))
+    return (Mounts.near(target, *sources), File(target), health(spec))
 
 
 def health(spec: MountSpec) -> MountHealth:

@@ -20,6 +20,7 @@ from reconciler.asks import (
     File,
     MountHealth,
     Name,
+    NotYet,
     Signatures,
 )
 from reconciler.contracts import Notify
@@ -35,6 +36,7 @@ class Fact:
     """What is known about one subject. `busy` while a look at it is under way."""
 
     __slots__ = (
+        "about",
         "answer",
         "busy",
         "cold",
@@ -59,6 +61,7 @@ class Fact:
         self.stale = 0  # of the last event that concerns it
         self.cold = 0  # costly: of the last event or period that it was not looked at for
         self.busy = False
+        self.about: dict[Owner, tuple[str, ...]] | None = None  # of those whom not all of it concerns
         self.followers: Collection[Owner] = ()  # mostly one: a set only where there are more
         self.waiting = _NONE  # services whose pass is in `answer` now, to read it next, and how often
         self.future: asyncio.Future[None] | None = None
@@ -71,17 +74,29 @@ class Fact:
         fact.answer = answer
         return fact
 
-    def follow(self, owner: Owner) -> None:
+    def follow(self, owner: Owner, about: tuple[str, ...] = ()) -> None:
+        if about:
+            self.about = self.about if self.about is not None else {}
+            self.about[owner] = about
         if isinstance(self.followers, set):
             self.followers.add(owner)
         elif owner not in self.followers:
             self.followers = {*self.followers, owner} if self.followers else (owner,)
 
     def unfollow(self, owner: Owner) -> None:
+        if self.about is not None:
+            self.about.pop(owner, None)
         if isinstance(self.followers, set):
             self.followers.discard(owner)
         elif owner in self.followers:
             self.followers = ()
+
+    def concerned(self, old: Any) -> Iterable[Owner]:
+        """Whom it concerns that the answer was `old` and is another now."""
+        if not self.about or isinstance(old, NotYet | Failed) or isinstance(self.answer, Failed):
+            return self.followers
+        about, news = self.about, type(self.subject.ask).news(old, self.answer)
+        return (o for o in self.followers if o not in about or not news.isdisjoint(about[o]))
 
     def begin_wait(self, service: str) -> None:
         if not self.waiting:
@@ -153,7 +168,8 @@ class SourceDesk:
             old, fact.answer = fact.answer, answer
             self._note_failure(subject, answer)
             if old is NOT_YET or not self._same(old, answer):
-                services.update(o.service for o in fact.followers if o.service not in fact.waiting)
+                told = fact.concerned(old)
+                services.update(o.service for o in told if o.service not in fact.waiting)
             if fact.busy:
                 self._landed(fact)
         for service in services:

@@ -81,7 +81,7 @@ class Hub:
             fact = self._facts[Subject(ask, owner if ask.relative else None)]
             fact.unfollow(owner)
         for ask in new:
-            self._fact(Subject(ask, owner if ask.relative else None)).follow(owner)
+            self._fact(Subject(ask, owner if ask.relative else None)).follow(owner, ask.about)
         self._count(owner, bool(new) - bool(old))
         if new:
             self._followed[owner] = new
