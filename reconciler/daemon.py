@@ -49,7 +49,7 @@ from reconciler.model import Owner, ServiceGoal
 from reconciler.settings import Settings
 from reconciler.telling import Telling
 
-WORKERS = 16
+WORKERS = 64
 TIDY_EVERY = 60.0
 SWITCH = 0.0005
 """Seconds a calculating thread may keep the loop waiting: the default adds up, with dozens, to 50 ms."""
