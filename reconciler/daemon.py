@@ -39,7 +39,7 @@ from reconciler.engine.environment import environment
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.library import Library
 from reconciler.engine.observe import Observer
-from reconciler.engine.queue import KeyQueue, Pace, worker
+from reconciler.engine.queue import KeyQueue, worker
 from reconciler.engine.reconcile import Reconciler
 from reconciler.engine.record import Record
 from reconciler.engine.watch import watch
@@ -286,9 +286,8 @@ def _tasks(made: Running, account: Account) -> list[asyncio.Task[None]]:
         log.error("pass of %s failed: %s", key, fault, exc_info=None if expected else fault)
         _tell_of_us(made.tell, "PassFailed", f"pass failed: {fault!r}", key, ok=False)
 
-    pace = Pace()
     forever: list[Coroutine[Any, Any, None]] = [
-        worker(made.queue, counted, report, settings.look_every, settings.retry_max, pace)
+        worker(made.queue, counted, report, settings.look_every, settings.retry_max, made.reconciler.pace)
         for _ in range(WORKERS)
     ]
     forever += [watch(settings.services, made.library.scan, settings), measure_lag(account)]

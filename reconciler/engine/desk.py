@@ -7,6 +7,7 @@ but durability: the values stay here, `failing` says why, and the write is tried
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -23,7 +24,7 @@ PATIENCE = 1.0
 TOGETHER = 0.02
 """Seconds that a write nobody waits for may wait for others: a repair comes first, and one commit
 costs as much as ten."""
-AT_ONCE = 50  # values written as JSON before the loop gets its turn
+SLICE = 0.002  # seconds of values written as JSON before the loop gets its turn
 AS_TEXT = ("document", "applied")
 """Kinds kept as the store has them, one string for both, until somebody asks what they say."""
 
@@ -239,13 +240,15 @@ class Desk:
         """What is to be put, and what deleted. What changes meanwhile is written once more."""
         puts: dict[str, str] = {}
         deletes: list[str] = []
-        for number, name in enumerate(names):
+        turn = time.perf_counter()
+        for name in names:
             if name in self._values:
                 puts[self._prefix + name] = self._text(name)
             else:
                 deletes.append(self._prefix + name)
-            if number % AT_ONCE == AT_ONCE - 1:
+            if time.perf_counter() - turn > SLICE:
                 await asyncio.sleep(0)
+                turn = time.perf_counter()
         return puts, deletes
 
     def _text(self, name: str) -> str:

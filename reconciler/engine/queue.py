@@ -18,8 +18,9 @@ Reconcile = Callable[[str], Awaitable[float]]
 
 Report = Callable[[str, Exception], None]
 
-SLICE = 0.005
-"""Seconds of passes in one turn of the loop: what else has happened is heard in between."""
+SLICE = 0.003
+"""Seconds of passes in one turn of the loop: what else has happened is heard in between. It takes up to
+three turns until who slept until now goes on."""
 
 FAR, TOGETHER = 10.0, 1.0
 """What is due in ten seconds or more is due on the second: a hundred passes in a row take half the time

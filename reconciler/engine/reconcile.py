@@ -14,6 +14,7 @@ from reconciler.engine import progress
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
+from reconciler.engine.queue import Pace
 from reconciler.engine.record import Answer, Record, as_before
 from reconciler.engine.situations import STARTS, Roster, hold, roster, situations
 from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
@@ -42,6 +43,7 @@ class Reconciler:
         self.gone: Callable[[str], None]
         self.discard: Callable[[str], None]  # remove its document: the service was purged
         self.leaving = ""  # why everything goes down before the agent ends, "" when it does not
+        self.pace = Pace()  # of all passes
         self.halted = False  # the agent ends: nothing new is begun
 
     async def reconcile(self, key: str) -> float:
@@ -122,6 +124,7 @@ class Reconciler:
         by_rid = {r.rid: r for r in who.resources}
         resources, applied = [by_rid[rid] for rid in order.rids], self._desk.applied(record.key)
         seen = await self._observer.look(record.key, resources, applied, follow)
+        await self.pace.turn()  # one answer may have set all workers free at once
         made = situations(record, asked, decision, seen, who, order, self._desk, running)
         return self._rolling_back(record, decision, made), who
 
