@@ -36,15 +36,18 @@ def wish(key: str, verb: str, number: str, rids: list[str], whole: bool) -> Aske
             if found["state"] == "fulfilled" or _reached(service, verb, rids, whole):
                 return client.OK, _state(service)
             return None
-        if verb == "freeze":
-            return (client.OK, "frozen") if service["status"]["frozen"] else None
-        if verb == "thaw":
-            return (client.OK, "thawed") if not _frozen_itself(service) else None
+        if verb in ("freeze", "thaw"):
+            return _turned(service, verb, "service")
         if found and found["verb"] != verb and verb in ("start", "stop"):
             return client.FAILED, f"replaced: {found['who']} asked for {found['verb']}"
         return client.OK, _state(service)  # it ended by being fulfilled
 
     return Asked(key, verb, end)
+
+
+def node(key: str, verb: str) -> Asked:
+    """A freeze or a thaw of the whole host, as one of its services heard it."""
+    return Asked(key, verb, lambda service: _turned(service, verb, "node"))
 
 
 def document(key: str, generation: str) -> Asked:
@@ -143,9 +146,12 @@ def _reached(service: Mapping[str, Any], verb: str, rids: list[str], whole: bool
     return turned and judge.as_wanted(service)
 
 
-def _frozen_itself(service: Mapping[str, Any]) -> bool:
+def _turned(service: Mapping[str, Any], verb: str, scope: str) -> End | None:
+    """Frozen is what nothing runs for any more: what ran is carried to its end."""
     frozen = service["status"]["frozen"]
-    return bool(frozen and frozen["scope"] == "service")
+    if verb == "freeze":
+        return (client.OK, "frozen") if frozen and not judge.busy(service) else None
+    return None if frozen and frozen["scope"] == scope else (client.OK, "thawed")
 
 
 def _state(service: Mapping[str, Any]) -> str:

@@ -107,8 +107,11 @@ def _ask_node(args: Any) -> int:
     if not args.node:
         raise client.Failed(client.USAGE, "name services, or --node for this whole host")
     told = client.post(args, "/v1/node/wish", body(args))
-    output.show(args, told, lambda: f"node: {args.command} asked")
-    return client.OK
+    if not args.wait:
+        output.show(args, told, lambda: f"node: {args.command} asked")
+        return client.OK
+    services = client.get(args, "/v1/services")["items"]
+    return wait.until_done(args, [wait.node(judge.name_of(s), args.command) for s in services], args.time)
 
 
 def _confirm(args: Any, keys: list[str]) -> None:

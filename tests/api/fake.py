@@ -182,19 +182,14 @@ class FakeAgent:
         elif wish["verb"] == "purge":
             self.remove(key)
         elif wish["verb"] == "freeze":
-            frozen = {
-                "scope": "service",
-                "who": principal.name,
-                "since": STARTED,
-                "reason": "",
-                "until": None,
-            }
-            self.change(key, frozen=frozen)
+            self.change(key, frozen=_frozen("service", principal))
         return {"id": number}
 
     async def ask_node(self, wish: Object, principal: Principal) -> Object:
         self.asked.append(("", wish, principal))
-        return {"id": "n1"}
+        for key in self.objects if not self.holds else ():
+            self.change(key, frozen=_frozen("node", principal) if wish["verb"] == "freeze" else None)
+        return {"id": ""}
 
     async def prune(self, principal: Principal) -> Object:
         return {"pruned": ["root/gone"]}
@@ -258,3 +253,7 @@ class FakeAgent:
     def _fail(self) -> None:
         if self.fails:
             raise self.fails
+
+
+def _frozen(scope: str, principal: Principal) -> Object:
+    return {"scope": scope, "who": principal.name, "since": STARTED, "reason": "", "until": None}

@@ -60,6 +60,27 @@ def test_the_whole_host(standfast: Command, running: Running, verb: str) -> None
     assert standfast(verb, "--node", "svc1") == 2
 
 
+def test_a_host_is_frozen_when_nothing_runs_any_more(standfast: Command, running: Running) -> None:
+    agent = running.agent
+    agent.holds = True
+    frozen = {"scope": "node", "who": "alice", "since": 0.0, "reason": "", "until": None}
+    for key in agent.objects:
+        running.later(0.1, lambda key=key: agent.change(key, frozen=frozen))  # type: ignore[misc]
+    running.do(agent.change, "root/svc1", **busy())
+    assert standfast("freeze", "--node", "--time", "1s") == 1
+    assert "svc1: freeze not done within 1 s" in standfast.err
+    running.later(0.2, lambda: agent.become("root/svc1", "up", frozen=frozen))
+    assert standfast("freeze", "--node", "--time", "5s") == 0
+    assert sorted(standfast.out.splitlines()) == sorted(
+        f"{key.removeprefix('root/')}: frozen" for key in agent.objects
+    )
+    running.later(0.2, lambda: [agent.change(key, frozen=None) for key in agent.objects])
+    assert standfast("thaw", "--node", "--no-wait") == 0
+    assert standfast.out == "node: thaw asked\n"
+    assert standfast("thaw", "--node", "--time", "5s") == 0
+    assert "svc1: thawed\n" in standfast.out
+
+
 def test_without_waiting_it_returns_at_once(standfast: Command, running: Running) -> None:
     running.agent.holds = True
     assert standfast("stop", "svc1", "--no-wait") == 0
