@@ -145,7 +145,8 @@ class LocalAgent:
             },
             "frozen": frozen_object(frozen),
             "prune_held": sorted(self._library.held),
-            "store": {"kind": self._store_kind, "trouble": self._desk.failing or " ".join(self.notices)},
+            "store": {"kind": self._store_kind, "trouble": self._desk.failing},
+            "notices": list(self.notices),
             "journal": {"trouble": self._journal.trouble, "dropped": self._journal.dropped},
             "sources": {
                 name: {"ok": not seen.failing, "why": _failing(seen.failing, seen.subjects)}

@@ -24,7 +24,7 @@ from reconciler.adapters.garbage import put_aside
 from reconciler.adapters.helper import Helper
 from reconciler.adapters.journal import SqliteJournal
 from reconciler.adapters.linux import LinuxHost
-from reconciler.adapters.places import alone, boot_id, make_directories
+from reconciler.adapters.places import LOCK, alone, boot_id, lost_state, make_directories, note_state
 from reconciler.adapters.programs import Programs
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.adapters.store_sqlite import SqliteStore
@@ -146,8 +146,11 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
     sys.setswitchinterval(SWITCH)
     async with AsyncExitStack() as stack:
         make_directories(settings)
-        stack.enter_context(alone(settings.run / "standfast.lock"))
+        stack.enter_context(alone(settings.run / LOCK))
+        lost = lost_state(settings) if keep else ""
         store, notices = await _store(settings, keep)
+        notices += [lost] if lost else []
+        note_state(settings)
         stack.push_async_callback(store.close)
         journal = SqliteJournal(settings.state / "events.db", settings.events_days, settings.events_mb)
         stack.callback(journal.close)

@@ -3,12 +3,18 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from reconciler.errors import NeedsPerson
 from reconciler.settings import Settings
+
+LOCK = "standfast.lock"
+KEPT = "state-kept"
+"""Name of a file in the run directory: since the last boot there was a state to be kept."""
+FSTAB = Path("/etc/fstab")
 
 
 def make_directories(settings: Settings) -> None:
@@ -21,6 +27,48 @@ def make_directories(settings: Settings) -> None:
                 raise NeedsPerson(
                     f"{path} cannot be made: {fault.strerror}; name another with --run"
                 ) from None
+
+
+def lost_state(settings: Settings, fstab: Path = FSTAB) -> str:
+    """Why a missing state is no first start, "" when it may be one; asked before the store is opened."""
+    if (settings.state / "state.db").exists():
+        return ""
+    if _since_boot(settings.run / KEPT):
+        why = f"{settings.state}/state.db is gone, which an agent kept since the last boot"
+    elif places := [place for place in _named(fstab) if _holds(place, settings.state)]:
+        why = f"{settings.state} has no state.db, and {places[-1]}, which {fstab} names, is not mounted"
+    else:
+        return ""
+    return f"{why}: nothing is provisioned by itself; wishes and freezes are lost, see `standfast status`"
+
+
+def note_state(settings: Settings) -> None:
+    """What `lost_state` of the next agent goes by."""
+    if (settings.state / "state.db").exists():
+        with contextlib.suppress(OSError):  # a hint that is missing says nothing
+            (settings.run / KEPT).touch()
+
+
+def _since_boot(path: Path) -> bool:
+    """By the wall clock, which may have been set meanwhile: a hint, no proof."""
+    try:
+        return path.stat().st_mtime > time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    except FileNotFoundError:
+        return False
+
+
+def _named(fstab: Path) -> list[Path]:
+    try:
+        lines = fstab.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    words = [line.split() for line in lines if not line.lstrip().startswith("#")]
+    return [Path(word[1]) for word in words if len(word) > 1 and word[1] not in ("/", "none")]
+
+
+def _holds(place: Path, state: Path) -> bool:
+    """It should, and nothing is mounted there."""
+    return state.is_relative_to(place) and not os.path.ismount(place)
 
 
 @contextlib.contextmanager

@@ -77,8 +77,12 @@ def _agent(node: dict[str, Any]) -> Iterator[Finding]:
     store, journal = node["store"], node["journal"]
     if store["trouble"]:
         yield "error", f"store: {store['trouble']}", "until then nothing that is asked can be kept"
+    elif store["kind"] == "memory":
+        yield "error", "the store is in memory only", "what is asked is lost with the agent"
     else:
         yield "ok", f"the store ({store['kind']}) is written", ""
+    for notice in node["notices"]:
+        yield "warn", notice, "a restart of the agent, once this is put right, ends this notice"
     if journal["trouble"] or journal["dropped"]:
         what = f"events: {journal['dropped']} were dropped. {journal['trouble']}".strip()
         yield "warn", what, f"look at {node['paths']['state']}"

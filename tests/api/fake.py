@@ -164,6 +164,7 @@ class FakeAgent:
             "frozen": None,
             "prune_held": [],
             "store": {"kind": "sqlite", "trouble": ""},
+            "notices": [],
             "journal": {"trouble": "", "dropped": 0},
             "sources": {"mounts": {"ok": True, "why": ""}},
             "services": len(self.objects),

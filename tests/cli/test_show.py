@@ -205,6 +205,18 @@ TROUBLES: list[Any] = [
         ["warn  events: 7 were dropped."],
         id="events were lost",
     ),
+    pytest.param(
+        {"store": {"kind": "memory", "trouble": ""}, "notices": ["nothing is kept over a restart: no"]},
+        1,
+        ["error the store is in memory only", "warn  nothing is kept over a restart: no"],
+        id="nothing is kept",
+    ),
+    pytest.param(
+        {"notices": ["no metrics: port 9833 is taken"]},
+        0,
+        ["ok    the store (sqlite) is written", "warn  no metrics: port 9833 is taken"],
+        id="a notice is no trouble of the store",
+    ),
     pytest.param({"prune_held": ["root/a"]}, 0, ["warn  removal is held back of root/a"], id="prune held"),
     pytest.param(
         {"frozen": {"scope": "node", "who": "alice", "since": 0, "reason": "move", "until": None}},

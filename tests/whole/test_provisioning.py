@@ -1,6 +1,9 @@
 """Data is made where there never was any, destroyed by word alone, and never made anew by itself."""
 
 import os
+import shutil
+
+import pytest
 
 
 def disk(bed):
@@ -61,14 +64,19 @@ async def test_what_carries_anything_is_not_written_on(bed):
     assert (bed.root / "image").read_bytes() == before
 
 
-async def test_what_was_remembered_is_lost_and_nothing_is_made_anew(bed):
+@pytest.mark.parametrize("lost", ["damaged", "gone"])
+async def test_what_was_remembered_is_lost_and_nothing_is_made_anew(bed, lost):
     bed.write("db", disk(bed))
     async with bed.agent() as agent:
         await agent.up("db")
         await agent.stopped("db")
     os.unlink(bed.root / "image")
-    (bed.state / "state.db").write_bytes(b"garbage" * 1000)
+    if lost == "damaged":
+        (bed.state / "state.db").write_bytes(b"garbage" * 1000)
+    else:
+        shutil.rmtree(bed.state)  # as if /var were not mounted
     async with bed.agent() as agent:
         await agent.until(lambda: "vanished" in agent.notes("db", "disk#0"))
         assert not await agent.idle("db")
         assert not (bed.root / "image").exists()
+        assert agent.running.agent.node()["notices"]
