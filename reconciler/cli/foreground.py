@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.adapters.places import with_paths
-from reconciler.cli import client, tree
+from reconciler.cli import client, judge, tree
 from reconciler.contracts import Event
 from reconciler.daemon import Running, running
 from reconciler.decide.documents.node import read_node
@@ -108,14 +108,14 @@ async def keep(settings: Settings, args: argparse.Namespace) -> int:
         loop.add_signal_handler(number, until.set)
     try:
         async with running(settings) as agent:
-            if args.once:
-                return await _once(agent, until, args.time)
-            await until.wait()
+            code = await _once(agent, until, args.time) if args.once else client.OK
+            if not args.once:
+                await until.wait()
             if args.stop_on_exit and not await agent.stop_all():
                 return client.FAILED
     except NeedsPerson as fault:
         raise client.Failed(client.REFUSED, str(fault)) from None
-    return client.OK
+    return code
 
 
 async def _once(agent: Running, until: asyncio.Event, patience: float) -> int:
@@ -125,8 +125,7 @@ async def _once(agent: Running, until: asyncio.Event, patience: float) -> int:
     good = not agent.library.troubles
     for service in agent.agent.services():
         print(tree.render(service, colour, 100, agent.settings.node))
-        ready = next(c for c in service["status"]["conditions"] if c["type"] == "Ready")
-        good = good and ready["status"] == "True"
+        good = good and judge.as_wanted(service)
     for trouble in agent.library.troubles.values():
         print("\n".join(str(fault) for fault in trouble.faults))
     return client.OK if good else client.FAILED

@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sandbox",
         action="store_true",
-        help="in namespaces of its own, on copies; always stops everything",
+        help="in namespaces of its own, on copies, with directories of its own; always stops everything",
     )
     parser.add_argument(
         "--tour", action="store_true", help="with --sandbox: play the tour by itself, then exit"
@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     from reconciler.cli import foreground
 
     settings = foreground.settings_of(args)
-    if args.sandbox:
+    if args.sandbox and args.once:
+        args.stop_on_exit = True
+    elif args.sandbox:
         from reconciler.cli import tour
 
         return asyncio.run(tour.play(settings, by_itself=args.tour or not sys.stdin.isatty()))
@@ -57,6 +59,8 @@ def _enter_sandbox(args: argparse.Namespace) -> int:
 
     from reconciler.adapters import sandbox
 
+    if given := [f"--{name}" for name in ("state", "run", "node") if getattr(args, name)]:
+        raise client.Failed(client.USAGE, f"a sandbox has directories of its own: leave {given[0]} out")
     examples = Path(args.services or "examples/services")
     if not examples.is_dir():
         raise client.Failed(client.USAGE, f"{examples} is no directory: name one with --services DIR")
@@ -74,6 +78,7 @@ def _enter_sandbox(args: argparse.Namespace) -> int:
         "--run",
         str(root / "run"),
     ]
+    words += ["--once", "--time", str(args.time)] if args.once else []
     words += ["--tour"] if args.tour or os.environ.get("ONCE") == "1" else []
     if why := sandbox.trial():
         print(f"This machine does not let us make a bridge and a mount in namespaces: {why}")

@@ -26,6 +26,7 @@ STATES = {
 }
 LEVELS = {"warn": "yellow", "error": "red", "waits": "grey"}
 ACTIVITIES = {"idle": "grey"}
+STAND = ("start", "stop")  # what was asked for and stays so; all else is over once it is fulfilled
 NOTICES = {"not provisioned": "red", "part provisioned": "red"}
 
 Words = tuple[str, str]
@@ -225,7 +226,7 @@ def _notice_colour(text: str) -> str:
 def _remarks(status: Mapping[str, Any], now: float) -> list[Words]:
     """Who asked for what, who froze it, what it stalls on: of the service as a whole."""
     said: list[Words] = []
-    if wish := status.get("wish"):
+    if (wish := status.get("wish")) and (wish["verb"] in STAND or wish.get("state") != "fulfilled"):
         what = " ".join((wish["verb"], *(wish.get("rids") or ())))
         ended = f", {wish['state']}" if wish.get("state") in ("refused", "expired", "failed") else ""
         ended += f": {wish['message']}" if ended and wish.get("message") else ""

@@ -221,7 +221,7 @@ def refusal(service: Service | None, wish: Wish, asked: Asked, frozen: Frozen | 
     unknown = [rid for rid in rids if not any(named(r, (rid,)) for r in service.resources)]
     if unknown:
         names = ", ".join(r.rid for r in service.resources)
-        return f"{service.key} has no resource {', '.join(unknown)} (it has {names})"
+        return f"it has no resource {', '.join(unknown)}, only {names}"
     if verb == "purge" and rids:
         part = ",".join(rids)
         return f"purge takes the whole service; to destroy the data of a part: unprovision --rid {part}"

@@ -168,7 +168,7 @@ def test_disabled_and_noaction_resources_have_no_goal():
         ({"state": "stopped"}, "start", 0.0, (), "git says stopped (svc.yaml:7)"),
         ({"state": "stopped"}, "start", 2000.0, (), ""),
         ({"disable": True}, "start", 0.0, (), "disable: true"),
-        ({}, "start", 0.0, ("fs#zzz",), "has no resource fs#zzz (it has ip#0"),
+        ({}, "start", 0.0, ("fs#zzz",), "it has no resource fs#zzz, only ip#0"),
         ({}, "stop", 0.0, ("fs",), ""),
     ],
 )

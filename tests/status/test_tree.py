@@ -127,7 +127,9 @@ STALLED = {"type": "Stalled", "status": "True", "reason": "Blocked", "message": 
     ("status", "line"),
     [
         pytest.param(
-            {"wish": WISH}, "|- asked by alice: stop, 3 min ago (patching)", id="who asked for what"
+            {"wish": WISH | {"state": "fulfilled"}},
+            "|- asked by alice: stop, 3 min ago (patching)",
+            id="who asked for what: it stands",
         ),
         pytest.param(
             {"wish": WISH | {"rids": ["app#a", "ip#0"], "reason": ""}},
@@ -138,6 +140,9 @@ STALLED = {"type": "Stalled", "status": "True", "reason": "Blocked", "message": 
             {"wish": WISH | {"state": "refused", "reason": "", "message": "git says stopped"}},
             "|- asked by alice: stop, 3 min ago, refused: git says stopped",
             id="and what became of it",
+        ),
+        pytest.param(
+            {"wish": WISH | {"verb": "restart", "state": "fulfilled"}}, "`- instances", id="what is over"
         ),
         pytest.param(
             {"frozen": FROZEN},
