@@ -139,7 +139,8 @@ def _reached(service: Mapping[str, Any], verb: str, rids: list[str], whole: bool
         return False
     if rids:
         wanted = ("up", "stdby up", "n/a") if verb == "start" else ("down", "stdby down", "n/a")
-        return all(one["state"] in wanted for rid, one in judge.resources(service) if rid in rids)
+        found = [one["state"] in wanted for rid, one in judge.resources(service) if rid in rids]
+        return len(found) == len(rids) and all(found)  # of a group, or a tag, the agent says when
     if not whole:
         return judge.condition(service, "Reconciling").get("reason") == "Settled"
     turned = status["goal"] == "up" if verb == "start" else status["goal"] in ("down", "absent", "standby")

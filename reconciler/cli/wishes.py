@@ -28,7 +28,12 @@ def arguments(parser: Any) -> None:
     if verb in NODE:
         parser.add_argument("--node", action="store_true", help="this whole host")
     if verb in PARTS:
-        parser.add_argument("--rid", action="append", default=[], help="only this resource (fs#app)")
+        parser.add_argument(
+            "--rid",
+            action="append",
+            default=[],
+            help="only this resource (fs#app), group (fs), kind (fs.ext4) or tag (tag:web)",
+        )
     if verb in ("start", "restart"):
         parser.add_argument("--upto", default="", metavar="GROUP", help="no group after this one (disk)")
     if verb in ("stop", "restart"):

@@ -204,8 +204,9 @@ _OVERRULING = ("Deleted", "NotANode", "Disabled", "Leaving")
 
 
 def named(resource: Resource, words: tuple[str, ...]) -> bool:
-    """A rid, a group or a kind, as `--rid` takes them."""
-    return any(word in (resource.rid, resource.group, resource.kind) for word in words)
+    """A rid, a group, a kind or a tag (`tag:web`), as `--rid` takes them."""
+    names = {resource.rid, resource.group, resource.kind, *(f"tag:{tag}" for tag in resource.common.tags)}
+    return not names.isdisjoint(words)
 
 
 def _position(rid_or_group: str) -> int:

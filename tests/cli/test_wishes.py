@@ -81,6 +81,13 @@ def test_a_host_is_frozen_when_nothing_runs_any_more(standfast: Command, running
     assert "svc1: thawed\n" in standfast.out
 
 
+def test_of_a_group_the_agent_says_when_it_is_done(standfast: Command, running: Running) -> None:
+    """No resource is called `fs`: that none of that name is up says nothing."""
+    running.agent.holds = True
+    assert standfast("stop", "svc1", "--rid", "fs", "--time", "500ms") == 1
+    assert "stop not done within 0.5 s" in standfast.err
+
+
 def test_without_waiting_it_returns_at_once(standfast: Command, running: Running) -> None:
     running.agent.holds = True
     assert standfast("stop", "svc1", "--no-wait") == 0

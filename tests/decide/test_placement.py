@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.decide.asked import NOBODY, Asked, Frozen, Wish, read, written
-from reconciler.decide.placement import Here, decide, goal_of, may_create, refusal
+from reconciler.decide.placement import Here, decide, goal_of, may_create, named, refusal
 from reconciler.model import Goal, Service, ServiceGoal
 from tests.decide.build import res
 
@@ -154,6 +154,13 @@ def test_goals_of_resources(asked, goals):
     service = svc()
     decision = decide(service, asked, HERE)
     assert {r.rid: goal_of(r, decision, asked).value for r in STACK} == goals
+
+
+@pytest.mark.parametrize(
+    ("word", "mine"), [("tag:web", True), ("tag:db", False), ("web", False), ("fs", True)]
+)
+def test_parts_are_named_by_tag_too(word, mine):
+    assert named(res("fs#a", tags=frozenset({"web"})), (word,)) is mine
 
 
 def test_disabled_and_noaction_resources_have_no_goal():

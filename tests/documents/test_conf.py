@@ -150,7 +150,7 @@ def test_an_indented_file_is_read_all_the_same():
         pytest.param("[DEFAULT]\ndrpnodes = x\n", 2, ["not supported"], id="drpnodes"),
         pytest.param("[fs#a]\ntype = flag\nscsireserv = true\n", 3, ["not supported"], id="reservations"),
         pytest.param(
-            "[fs#a]\ntype = flag\ntags = noaction\n", 3, ['"noaction"'], id="a tag with a meaning"
+            "[fs#a]\ntype = flag\ntags = nostatus\n", 3, ['"nostatus"'], id="a tag with a meaning"
         ),
         pytest.param(
             "[fs#a]\ntype = flag\nrestart = many\n", 3, ["whole number is wanted"], id="no number"
@@ -191,3 +191,9 @@ def test_conf_lint(text, part):
 def test_faults_of_inherited_keywords_stand_where_they_were_written():
     checked = conf("[DEFAULT]\nrestart = many\n[fs#a]\ntype = flag\n[fs#b]\ntype = flag\n")
     assert {fault.line for fault in checked.faults} == {2}
+
+
+def test_what_nothing_is_done_about_holds_nothing_up():
+    (resource,) = good(conf("[fs#a]\ntype = flag\ntags = noaction web\n")).resources
+    assert resource.common.optional
+    assert resource.common.tags == {"noaction", "web"}

@@ -26,8 +26,10 @@ def common(
     provision = values.get("provision", True)
     if provision is True and source.flavour == "conf":
         provision = "command"  # OpenSVC provisions when told to
+    tags = frozenset(values.get("tags", ()))
     return Common(
-        optional=values.get("optional", False),
+        # Nothing can be done about it, so nothing may wait for it.
+        optional=values.get("optional", False) or "noaction" in tags,
         disable=values.get("disable", False),
         monitor=values.get("monitor", False),
         restart=values.get("restart", 0),
@@ -36,7 +38,7 @@ def common(
         shared=values.get("shared", False),
         subset=subset,
         parallel=f"{rid.partition('#')[0]}:{subset}" in parallel,
-        tags=frozenset(values.get("tags", ())),
+        tags=tags,
         after=_after(source, (*path, "after"), rid, values.get("after", ()), rids),
         provision=provision is True,
         creatable=provision is not False,

@@ -63,7 +63,6 @@ RESOURCE = {
     "run_requires": Unsupported(True, "there are no task resources"),
 }
 TAGS = {
-    "noaction": Unsupported(True, "write disable = true, or leave the resource out"),
     "nostatus": Unsupported(True, "write disable = true, or leave the resource out"),
     "encap": _ENCAP,
     "nonrouted": Unsupported(False, "it is only a word to select by"),
