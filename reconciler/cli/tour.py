@@ -106,9 +106,31 @@ async def _by_itself(agent: Running, started: float) -> int:
         if found := damage.targets(agent, way):
             print(f"\n— {way.title}")
             good = await repairs.strike(way, found[0]) and good
+    print("\n— edit a document")
+    good = await _edited(agent, print) and good
     good = await _document_broken(agent) and good
     print("\nAll of it was repaired." if good else "\nNOT all of it was repaired.")
     return 0 if good else 1
+
+
+async def _edited(agent: Running, say: Callable[[str], None]) -> bool:
+    """A changed document is in force at once: what depends on the change is started anew."""
+    struck, done = time.perf_counter(), damage.edit(agent)
+    if done is None:
+        say("no example has a port to edit")
+        return True
+    key, typed = done
+    record, before = agent.records[key], agent.records[key].service.generation
+    say(f"$ {typed}")
+
+    def up() -> bool:
+        now = record.service.generation
+        return now != before and record.attempt.up_as == now and not agent.jobs.of(key)
+
+    taken = await _until(agent, up)
+    milliseconds = (time.perf_counter() - struck) * 1000
+    say(f"in force and up again in {milliseconds:.0f} ms" if taken else "NOT in force within 5 s")
+    return taken
 
 
 async def _document_broken(agent: Running) -> bool:
@@ -205,8 +227,7 @@ class Screen:
             case "q":
                 return False
             case "e":
-                done = damage.edit(self._agent)
-                self._say(f"$ {done[1]}" if done else "no example has a port to edit")
+                await _edited(self._agent, self._say)
             case "x":
                 await self._spoil()
             case "w":
