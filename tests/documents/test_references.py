@@ -115,7 +115,7 @@ A, B = "fs#a: {{type: flag, requires: {{{0}}}}}\n", "fs#b: {{type: flag, require
         ),
         pytest.param(
             "ip#0: {name: 10.0.0.1, dev: a, requires: {start: [fs#a]}}\nfs#a: {type: flag}",
-            "never start: they wait for each other, ip#0 → fs#a → ip#0",
+            "ip#0.requires.start: could never start: they wait for each other, ip#0 → fs#a → ip#0",
             id="the order of the groups counts",
         ),
         pytest.param(

@@ -1,6 +1,7 @@
 """A document's tree → the Service it wants on this node, with all its faults at once."""
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from reconciler.decide.documents import keywords, kinds, verdicts
@@ -256,9 +257,15 @@ class _Builder:
             return
         if not any(r.common.requires for r in resources):
             return
-        line = order(resources)
+        line, by_rid = order(resources), {r.rid: r for r in resources}
         for action, needs in (("start", line.needs), ("stop", line.needed_by)):
             for circle in found_in(requiring(resources, action, needs)):
                 what = f"could never {action}: they wait for each other, {' → '.join(circle)}."
                 todo = f"Drop one of them: a requirement of {action} cannot go against the order."
-                self.source.fault(("spec", "resources", circle[0]), what, todo)
+                named = (
+                    one
+                    for one, following in pairwise(circle)
+                    if following in dict(by_rid[one].common.requires.get(action, ()))
+                )
+                path = ("spec", "resources", next(named, circle[0]), "requires", action)
+                self.source.fault(path, what, todo)
