@@ -23,6 +23,10 @@ from reconciler.engine.wishes import Wishes
 from reconciler.errors import Fault, Refused
 from reconciler.settings import Settings
 
+TOGETHER = 0.02
+"""Seconds after a pass until all are told of it: on its way up a service changes at every step."""
+AT_ONCE = 10  # objects built before the loop gets its turn
+
 
 class LocalAgent:
     """Everything a client can see or ask for on one node; implements `api.agent.Agent`."""
@@ -53,6 +57,7 @@ class LocalAgent:
         self._view = View(settings.node, desk, jobs)
         self._objects: dict[str, Object] = {}
         self._built_from: dict[str, tuple[Any, ...]] = {}
+        self._changed: dict[str, None] = {}  # keys whose object is older than their last pass
         self.fanout = Fanout()
         self.started = clock.wall()
         self.notices: list[str] = []  # what a person should know of the agent itself
@@ -60,14 +65,29 @@ class LocalAgent:
     # --- kept up by the passes -------------------------------------------------------------
 
     def passed(self, key: str) -> None:
-        """A pass over the key ended: build its object anew if anything of it changed."""
-        record = self._records[key]
-        source = _source(record, self._desk, self._jobs)
-        if self._built_from.get(key) != source:
-            self._built_from[key] = source
-            self._build(record)
+        """A pass over the key ended: build its object anew, soon, if anything of it changed."""
+        source = _source(self._records[key], self._desk, self._jobs)
+        if self._built_from.get(key) == source:
+            return
+        self._built_from[key] = source
+        if not self._changed:
+            asyncio.get_running_loop().call_later(TOGETHER, self._build_changed)
+        self._changed[key] = None
+
+    def _build_changed(self) -> None:
+        """A few; the others in the next turns of the loop."""
+        for key in list(self._changed)[:AT_ONCE]:
+            self._build(self._records[key])
+        if self._changed:
+            asyncio.get_running_loop().call_soon(self._build_changed)
+
+    def _current(self, record: Record) -> Object:
+        """As of its last pass."""
+        known = None if record.key in self._changed else self._objects.get(record.key)
+        return known or self._build(record)
 
     def _build(self, record: Record) -> Object:
+        self._changed.pop(record.key, None)
         old = self._objects.get(record.key)
         made = self._view.service(record, old, self._clock.wall())
         if made != old:
@@ -78,6 +98,7 @@ class LocalAgent:
     def gone(self, key: str) -> None:
         """Nothing is left of the service."""
         self._objects.pop(key, None)
+        self._changed.pop(key, None)
         self._built_from.pop(key, None)
         namespace, _, name = key.partition("/")
         self.fanout.publish("deleted", {"metadata": {"namespace": namespace, "name": name}})
@@ -88,13 +109,11 @@ class LocalAgent:
     # --- read ------------------------------------------------------------------------------
 
     def services(self) -> Sequence[Object]:
-        return [
-            self._objects.get(key) or self._build(record) for key, record in sorted(self._records.items())
-        ]
+        return [self._current(record) for _, record in sorted(self._records.items())]
 
     def service(self, key: str) -> Object | None:
         record = self._records.get(key)
-        return None if record is None else self._objects.get(key) or self._build(record)
+        return None if record is None else self._current(record)
 
     async def plan(self, key: str) -> Object:
         return plan_object(await self._reconciler.foresee(self._records[key]))
