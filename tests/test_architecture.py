@@ -15,9 +15,7 @@ DRIVERS = [path for path in (ROOT / "resources").glob("*.py") if "\nKIND = " in 
 
 PURE_BANNED = {"asyncio", "os", "time", "random", "socket", "subprocess", "pathlib", "threading"}
 STARTS_PROCESSES = {
-    "reconciler/adapters/processes.py",  # system tools
-    "reconciler/adapters/starter.py",  # the starter, and by it all other operations, programs, checks
-    "reconciler/adapters/facts/run.py",  # read-only probes
+    "reconciler/adapters/starter.py",  # the starter, and by it operations, programs, checks, probes
     "reconciler/adapters/helper.py",  # our own interpreter, for documents in bulk
     "reconciler/adapters/sandbox.py",  # the playground's namespaces
     "reconciler/cli/tour.py",  # the playground's shell
@@ -82,9 +80,7 @@ def test_processes_start_behind_one_door(path):
         for w in ("subprocess.run(", "Popen(", "create_subprocess", "posix_spawn", "os.fork(")
         if w in text
     ]
-    assert not started, (
-        f"{path.name} starts processes ({started[0]}…): that is adapters/processes.py's alone"
-    )
+    assert not started, f"{path.name} starts processes ({started[0]}…): that is adapters/starter.py's alone"
 
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=p.stem) for p in DRIVERS])

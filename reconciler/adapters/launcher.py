@@ -1,10 +1,9 @@
-"""A command with its user, limits and place → what to start it with: as it is, or by the starter."""
+"""A command with its user, limits and place → the request to the starter that it is."""
 
 import grp
 import os
 import pwd
 import resource
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +39,7 @@ class Command:
 
     @property
     def simple(self) -> bool:
-        """A system tool, nothing special about it: started without the starter."""
+        """A system tool, nothing special about it: it leaves nothing behind, and needs no control group."""
         special = self.user or self.group or self.cwd or self.umask or self.limits or self.shell
         return not special and ("/" not in self.argv[0] or os.path.dirname(self.argv[0]) + "/" in _SYSTEM)
 
@@ -52,12 +51,6 @@ class Account(NamedTuple):
     gid: int
     name: str
     env: Mapping[str, str]
-
-
-class Words(NamedTuple):
-    file: str
-    argv: list[str]
-    env: dict[str, str]
 
 
 def account(user: str, group: str) -> Account:
@@ -82,16 +75,8 @@ def account(user: str, group: str) -> Account:
     return Account(uid, gid, name, env)
 
 
-def plain(command: Command) -> Words:
-    """A simple command as it is; raises MayHeal when there is no such program."""
-    file = shutil.which(command.argv[0], path=command.env.get("PATH", PATH))
-    if file is None:
-        raise MayHeal(f"{command.argv[0]}: not found, or not executable: is its package installed?")
-    return Words(file, list(command.argv), {**_base(), **command.env})
-
-
 def request(command: Command, who: Account | None, record: Path | None, group: Path | None) -> Request:
-    """Any command, for the starter. Raises MayHeal for a limit or a umask that is none."""
+    """For the starter. Raises MayHeal for a limit or a umask that is none."""
     ids = None
     if who is not None and (who.uid, who.gid) != (os.geteuid(), os.getegid()):
         ids = (who.uid, who.gid, who.name)

@@ -13,13 +13,12 @@ from reconciler.adapters import cgroups, launcher, proc
 from reconciler.adapters.capture import Capture
 from reconciler.adapters.cgroups import Groups
 from reconciler.adapters.ending import Ending, KillAll, end, finish, kill_group_of, open_pidfd, readable
-from reconciler.adapters.launcher import Account, Command, Words
+from reconciler.adapters.launcher import Account, Command
 from reconciler.adapters.logs import Logs
 from reconciler.adapters.orphans import Orphans, remaining
 from reconciler.adapters.outside import Outside
 from reconciler.adapters.proc import Process
-from reconciler.adapters.starter import DEFAULT_SIGNALS, Child, Starter, watched
-from reconciler.errors import MayHeal
+from reconciler.adapters.starter import Child, Starter
 from reconciler.model import Owner
 from reconciler.settings import Settings
 
@@ -61,10 +60,7 @@ class Runner:
         try:
             keeps = lasting and not command.simple
             with contextlib.closing(Capture(self.logs.directory if keeps else None)) as capture:
-                if command.simple:
-                    child = start(launcher.plain(command), capture.fd)
-                else:
-                    child = self.starter.start(launcher.request(command, who, None, group), capture.fd)
+                child = await self.starter.start(launcher.request(command, who, None, group), capture.fd)
                 capture.handed_over()
                 note = self.orphans.note(owner, child.pid, limit, group) if lasting else None
                 try:
@@ -146,28 +142,6 @@ class Runner:
 
         kill_all: KillAll = (lambda _: cgroups.kill(group)) if group else kill_group_of(child.pid)
         return await end(find, grace=GRACE, kill_all=kill_all)
-
-
-def start(words: Words, output: int) -> Child:
-    """As it is: in a session of its own, without input, both outputs to one file. Raises MayHeal."""
-    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, output, 1),
-        (os.POSIX_SPAWN_DUP2, output, 2),
-    ]
-    try:
-        pid = os.posix_spawn(
-            words.file,
-            words.argv,
-            words.env,
-            file_actions=actions,
-            setsid=True,
-            setsigmask=(),
-            setsigdef=DEFAULT_SIGNALS,
-        )
-    except OSError as error:
-        raise MayHeal(f"{words.argv[0]} cannot be started: {error.strerror}") from None
-    return watched(words.argv[0], pid)
 
 
 def hear(child: Child) -> str:

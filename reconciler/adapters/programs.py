@@ -159,7 +159,7 @@ class Programs(Base):
             group = group if group and cgroups.make(group) else None
             self._let_go(self._table.pop(owner, None))
             record = self._records.make_room(owner)
-            child = self.runner.starter.start(launcher.request(command, who, record, group), fd)
+            child = await self.runner.starter.start(launcher.request(command, who, record, group), fd)
         except MayHeal:
             self._found = False  # whether the starter made it before it went, its record tells
             raise

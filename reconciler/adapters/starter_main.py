@@ -98,12 +98,12 @@ class _Failed(Exception):
     """Why it does not become the program, for people."""
 
 
-def _become(request: Request, output: int, inside: bool) -> None:
+def _become(request: Request, output: int, errors: int, inside: bool) -> None:
     """This process turns into the program; raises when it cannot."""
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
-    os.dup2(output, 2)
+    os.dup2(errors, 2)
     if request.record:
         _write_record(*request.record)
     if request.group and not inside:
@@ -182,9 +182,9 @@ def _told(what: str, call: Callable[[], object]) -> None:
         raise _Failed(f"{what}: {why}") from None
 
 
-def _live(request: Request, output: int, says: int, inside: bool) -> NoReturn:
+def _live(request: Request, output: int, says: int, errors: int, inside: bool) -> NoReturn:
     try:
-        _become(request, output, inside)
+        _become(request, output, errors, inside)
     except BaseException as fault:  # whatever it is: nothing of the starter may go on in this process
         text = str(fault) if isinstance(fault, _Failed) else f"{request.argv[0]}: {fault!r}"
         os.write(says, text.encode(errors="replace")[:4000])
@@ -195,7 +195,7 @@ def _live(request: Request, output: int, says: int, inside: bool) -> NoReturn:
 # --- in the starter ------------------------------------------------------------------------
 
 
-def answer(request: Request, output: int, says: int) -> tuple[int, str]:
+def answer(request: Request, output: int, says: int, errors: int) -> tuple[int, str]:
     """(pid, "") of the new process, or (0, why there is none)."""
     try:
         group = os.open(request.group, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if request.group else -1
@@ -209,13 +209,13 @@ def answer(request: Request, output: int, says: int) -> tuple[int, str]:
         if group >= 0:
             os.close(group)
     if pid == 0:
-        _live(request, output, says, inside)
+        _live(request, output, says, errors, inside)
     return pid, ""
 
 
-def _receive(wire: socket.socket) -> tuple[Request, int, int] | None:
-    """The next request and its descriptors (output, where to say why it failed); None: it is over."""
-    room = socket.CMSG_SPACE(2 * array("i").itemsize)
+def _receive(wire: socket.socket) -> tuple[Request, list[int]] | None:
+    """The next request and its descriptors (output, where to say why it failed, errors); None: the end."""
+    room = socket.CMSG_SPACE(3 * array("i").itemsize)
     data, ancillary, _, _ = wire.recvmsg(4, room, socket.MSG_CMSG_CLOEXEC)
     if len(data) < 4 or not ancillary:
         return None
@@ -230,7 +230,7 @@ def _receive(wire: socket.socket) -> tuple[Request, int, int] | None:
         if not piece:
             return None
         text += piece
-    return Request(*marshal.loads(bytes(text))), descriptors[0], descriptors[1]
+    return Request(*marshal.loads(bytes(text))), descriptors.tolist()
 
 
 def main(descriptor: int, parent: int) -> None:
@@ -244,10 +244,10 @@ def main(descriptor: int, parent: int) -> None:
     gc.disable()  # nothing here goes in circles
     with socket.socket(fileno=descriptor) as wire:
         while asked := _receive(wire):
-            request, output, says = asked
-            pid, why = answer(request, output, says)
-            os.close(output)
-            os.close(says)
+            request, descriptors = asked
+            pid, why = answer(request, *descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
             text = why.encode(errors="replace")[:1000]
             wire.sendall(pid.to_bytes(8, "little") + len(text).to_bytes(4, "little") + text)
 

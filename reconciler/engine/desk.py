@@ -44,6 +44,7 @@ class Desk:
         self._values: dict[str, Any] = {}  # by name: what `_text` says of it, or that text itself
         self._dirty: set[str] = set()
         self._writing: set[str] = set()
+        self._replaced: set[str] = set()  # services of which something applied before is applied no more
         self._wake, self._urgent = asyncio.Event(), asyncio.Event()
         self._flushed = asyncio.Condition()
         self._puts = self._tried = 0  # writes asked for; of these, attempted
@@ -150,6 +151,8 @@ class Desk:
 
     def put_applied(self, service: str, rid: str, resource: Resource | None) -> None:
         applied = dict(self.applied(service))
+        if rid in applied and applied[rid] != resource:
+            self._replaced.add(service)
         if resource is None:
             if applied.pop(rid, None) is None:
                 return
@@ -191,13 +194,16 @@ class Desk:
         async with self._flushed:
             await self._flushed.wait_for(lambda: self._tried >= upto)
 
-    async def applied_durable(self, service: str) -> None:
-        """`durable`, for what was applied of one service; at once when nothing of that is new.
+    async def start_durable(self, service: str) -> None:
+        """`durable`, before a start: at once unless its document is new, or what it replaces went just now.
 
-        Not for ever either: a disk that hangs must not keep services down.
+        The next agent goes by the two to know what there may be. Not for ever either: a disk that
+        hangs must not keep services down.
         """
-        name = f"applied/{service}"
-        if name in self._dirty or name in self._writing:
+        unwritten = self._dirty | self._writing if self._dirty or self._writing else ()
+        if f"applied/{service}" not in unwritten:
+            self._replaced.discard(service)
+        if f"document/{service}" in unwritten or service in self._replaced:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await self.durable()

@@ -142,9 +142,9 @@ class Jobs:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + job.step.timeout
         if job.step.act is Act.START:
-            # Should we be killed half way and its document be edited before the next daemon looks,
+            # Should we be killed half way and its document be edited before the next agent looks,
             # that one knows what there may be to be stopped.
-            await self._desk.applied_durable(job.owner.service)
+            await self._desk.start_durable(job.owner.service)
         for operation in job.step.operations:
             if job.turned:
                 return Ended(job, ok=False, why=job.turned, turned=True)

@@ -59,6 +59,7 @@ class Library:
         self._alike = Alike()
         self._files: Mapping[str, File] = {}
         self._refused: dict[str, _Refused] = {}  # by path, as last checked
+        self._loaded: set[str] = set()  # keys in force before this agent started
         self._missing: dict[str, float] = {}  # key → loop time when it was first missed
         self._removed_lately: list[float] = []
         self._scanning = asyncio.Lock()
@@ -82,6 +83,7 @@ class Library:
                 continue
             record = Record(key, checked.service, checked.document, deleted=bool(kept.get("deleted")))
             self._records[key] = record
+            self._loaded.add(key)
             self._changed(key)
 
     @property
@@ -191,6 +193,8 @@ class Library:
             self._event(file.key, f"{file.path}: {text}", "Changed" if known else "New")
             if record is None:
                 record = self._records[file.key] = Record(file.key, checked.service)
+            elif known:
+                self._count_what_was_begun(record)
             record.service, record.document, record.deleted = checked.service, checked.document, False
             # What failed under the old document is no verdict on the new one.
             record.budgets.clear()
@@ -199,6 +203,21 @@ class Library:
         self._missing.pop(file.key, None)
         self.lints[file.key] = checked.lints
         self._changed(file.key)
+
+    def _count_what_was_begun(self, record: Record) -> None:
+        """An agent that was killed may have begun to start what it could not keep any more as applied.
+
+        To be asked before its document is replaced: what of that is down is forgotten by the first pass.
+        """
+        asked, service = self._desk.asked(record.key), record.service
+        by_itself = service.orchestrate != "no" and service.state == "started"
+        wanted = asked.standing.verb == "start" if asked.standing else by_itself
+        if record.key not in self._loaded or record.passes or not (wanted or asked.wish):
+            return
+        applied = self._desk.applied(record.key)
+        for resource in service.resources:
+            if resource.rid not in applied and not resource.common.disable:
+                self._desk.put_applied(record.key, resource.rid, resource)
 
     def _tell(self, troubles: dict[str, Trouble]) -> None:
         """Faults as conditions of their services; said once each."""
@@ -272,6 +291,7 @@ class Library:
 
     def _remove(self, key: str, now: float) -> None:
         record = self._records[key]
+        self._count_what_was_begun(record)
         record.deleted = True
         record.faults = ()
         self._removed_lately.append(now)

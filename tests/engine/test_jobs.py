@@ -39,12 +39,13 @@ class Slow(MemoryStore):
         return await super().commit(compare, puts, deletes)
 
 
-def test_nothing_is_begun_before_what_is_applied_is_kept():
+def test_nothing_is_begun_before_its_document_is_kept():
     """Killed right after its first operation, and edited before the next one looks: it is known."""
 
     async def story(rig):
         store = Slow()
         rig.desk._store = store
+        rig.desk.put_document(KEY, {"path": "svc.yaml"})
         rig.put(service(res("fs#0")))
         await asyncio.sleep(0.5)
         assert rig.world.done == []
@@ -52,7 +53,22 @@ def test_nothing_is_begun_before_what_is_applied_is_kept():
         await asyncio.sleep(0.005)
         assert rig.world.done == ["start fs#0"]
         await rig.crash()
-        assert f"nodes/n1/applied/{KEY}" in (await store.read("")).entries
+        assert f"nodes/n1/document/{KEY}" in (await store.read("")).entries
+
+    simulate(story)
+
+
+def test_what_an_edit_replaces_is_forgotten_for_good_before_the_new_one_is_begun():
+    async def story(rig):
+        rig.put(service(res("fs#0", thing="/old")))
+        await rig.settled()
+        rig.desk._store = store = Slow()
+        rig.put(service(res("fs#0", thing="/new")))
+        await asyncio.sleep(0.5)
+        assert rig.world.done == ["start /old", "stop /old"]
+        store.gate.set()
+        await rig.settled()
+        assert rig.world.done[2:] == ["start /new"]
 
     simulate(story)
 
@@ -65,6 +81,7 @@ def test_a_store_that_hangs_keeps_nothing_down_and_no_repair_waiting():
         rig.change("fs#0", Observed(State.DOWN))
         await asyncio.sleep(0.6)  # its restart_delay is half a second
         assert rig.world.state("fs#0") is State.UP
+        rig.desk.put_document(KEY, {"path": "svc.yaml"})
         rig.put(service(res("fs#0"), res("fs#1")))
         await asyncio.sleep(1.1)
         assert rig.world.state("fs#1") is State.UP

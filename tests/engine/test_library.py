@@ -31,9 +31,9 @@ class Shelf:
     def record(self, event) -> None:
         """Nobody listens."""
 
-    def write(self, *names: str) -> None:
+    def write(self, *names: str, **more: object) -> None:
         for name in names:
-            spec = {"resources": {"fs#flag": {"type": "flag", "path": f"/nowhere/{name}"}}}
+            spec = {"resources": {"fs#flag": {"type": "flag", "path": f"/nowhere/{name}"}}, **more}
             whole = {
                 "apiVersion": "standfast/v1",
                 "kind": "Service",
@@ -122,4 +122,34 @@ async def test_what_is_held_back_is_held_by_the_next_daemon_too(shelf, tmp_path)
     after.write("b", "c")
     await after.scan()
     assert not after.desk.prune_held()
+    await after.desk.close()
+
+
+@pytest.mark.parametrize(
+    ("more", "passes", "begun"),
+    [
+        pytest.param({}, 0, True, id="killed before it could say what it had begun"),
+        pytest.param({}, 1, False, id="an agent has looked since"),
+        pytest.param({"orchestrate": "no"}, 0, False, id="nobody wanted it up"),
+        pytest.param({"state": "stopped"}, 0, False, id="git wanted it down"),
+    ],
+)
+@pytest.mark.parametrize("how", ["edited", "removed"])
+async def test_what_an_earlier_agent_may_have_begun(shelf, tmp_path, how, more, passes, begun):
+    """The document it had in force is all that is known of it; the file is another one by now."""
+    shelf.write("a", **more)
+    await shelf.scan()
+    await shelf.desk.durable()
+    if how == "edited":
+        shelf.write("a", resources={}, **more)
+    else:
+        (shelf.root / "a.yaml").unlink()
+    after = Shelf(tmp_path, shelf.store)
+    await after.desk.start()
+    await after.library.load()
+    after.records["root/a"].passes = passes
+    await after.scan()
+    assert after.records["root/a"].deleted is (how == "removed")
+    assert set(after.desk.applied("root/a")) == ({"fs#flag"} if begun else set())
+    assert not after.desk.applied("root/b"), "the first pass over it will see"
     await after.desk.close()

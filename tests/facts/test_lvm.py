@@ -7,6 +7,7 @@ import pytest
 from reconciler.adapters.facts.lvm import LvmSource, decode
 from reconciler.adapters.facts.run import Prober
 from reconciler.adapters.facts.uevents import Uevents
+from reconciler.adapters.starter import Starter
 from reconciler.asks import Failed, LogicalVolume, Lvm, LvmReport, VolumeGroup
 from tests.facts.conftest import A, root, sh
 
@@ -111,7 +112,7 @@ def lvm(loop_file):
 @root[1]
 class TestReal:
     def source(self, lvm, events=False, every=3600.0):
-        return {"lvm": LvmSource(every, Uevents(events), Prober(), lvm[0])}
+        return {"lvm": LvmSource(every, Uevents(events), Prober(Starter()), lvm[0])}
 
     async def test_a_group_its_volumes_and_our_system_id(self, bench, lvm):
         async with bench(self.source(lvm)) as b:
@@ -156,7 +157,7 @@ class TestReal:
             await b.until(Lvm(), lambda report: "vgfacts" in report.groups)
 
     async def test_a_configuration_that_lvm_refuses_is_failed_with_its_words(self, bench, lvm):
-        async with bench({"lvm": LvmSource(3600, Uevents(False), Prober(), "nonsense{")}) as b:
+        async with bench({"lvm": LvmSource(3600, Uevents(False), Prober(Starter()), "nonsense{")}) as b:
             answer = await b.get(Lvm())
             assert isinstance(answer, Failed)
             assert answer.why.startswith("lvm: systemid: ")

@@ -12,6 +12,7 @@ from reconciler.adapters.facts.loops import LoopSource
 from reconciler.adapters.facts.run import Prober
 from reconciler.adapters.facts.signatures import SignatureSource, decode
 from reconciler.adapters.facts.uevents import Uevents, block_name
+from reconciler.adapters.starter import Starter
 from reconciler.asks import NOT_YET, Block, BlockDevice, Failed, Loop, Loops, Signature, Signatures
 from tests.facts.conftest import A, B, root, sh
 
@@ -19,7 +20,7 @@ pytestmark = root
 
 
 def sources(events=True, every=3600.0):
-    uevents, prober = Uevents(events), Prober()
+    uevents, prober = Uevents(events), Prober(Starter())
     return {
         "loops": LoopSource(every, uevents),
         "block": BlockSource(every, uevents, prober),

@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.adapters import cgroups, proc
 from reconciler.adapters.cgroups import Groups
+from reconciler.adapters.ending import readable
 from reconciler.adapters.launcher import PATH
 from reconciler.adapters.starter import Starter
 from reconciler.adapters.starter_main import Request
@@ -25,7 +26,7 @@ ENV = {"PATH": PATH}
 
 
 @pytest.fixture
-def starter():
+async def starter():
     made = Starter()
     yield made
     made.close()
@@ -37,9 +38,9 @@ def output():
         yield file
 
 
-def ended(child):
+async def ended(child):
     """(exit code, negative: signal; why it did not become its program)."""
-    select.select([child.pidfd], [], [], 10)
+    assert await readable(child.pidfd, 10)
     _, status = os.waitpid(child.pid, 0)
     with contextlib.closing(os.fdopen(child.hears, "rb")) as ear:
         heard = ear.read() or b""
@@ -52,63 +53,64 @@ def printed(output):
     return output.read().decode()
 
 
-def test_a_child_is_ours_and_has_what_it_was_given(starter, output):
+async def test_a_child_is_ours_and_has_what_it_was_given(starter, output):
     """The daemon reaps it, though another process bore it; it leads a session of its own."""
     asked = Request(("sh", "-c", "ps -o ppid=,sid= $$; echo $$ $A"), {**ENV, "A": "b"})
-    child = starter.start(asked, output.fileno())
-    assert ended(child) == (0, "")
+    child = await starter.start(asked, output.fileno())
+    assert await ended(child) == (0, "")
     parent, session, itself, given = printed(output).split()
     assert (int(parent), session, int(itself), given) == (os.getpid(), itself, child.pid, "b")
 
 
-def test_a_text_without_an_interpreter_is_the_shells(starter, output, tmp_path):
+async def test_a_text_without_an_interpreter_is_the_shells(starter, output, tmp_path):
     script = tmp_path / "script"
     script.write_text("echo $1\n")
     script.chmod(0o755)
-    assert ended(starter.start(Request((str(script), "word"), ENV), output.fileno())) == (0, "")
+    assert await ended(await starter.start(Request((str(script), "word"), ENV), output.fileno())) == (0, "")
     assert printed(output) == "word\n"
 
 
-def test_a_program_whose_interpreter_is_missing_says_so(starter, output, tmp_path):
+async def test_a_program_whose_interpreter_is_missing_says_so(starter, output, tmp_path):
     script = tmp_path / "script"
     script.write_text("#!/nosuch/interpreter\n")
     script.chmod(0o755)
-    code, heard = ended(starter.start(Request((str(script),), ENV), output.fileno()))
+    code, heard = await ended(await starter.start(Request((str(script),), ENV), output.fileno()))
     assert (code, heard) == (125, f"{script} cannot be executed: {os.strerror(errno.ENOENT)}")
 
 
-def test_long_requests_arrive_whole(starter, output):
+async def test_long_requests_arrive_whole(starter, output):
     """A command line and an environment of more than the socket takes at once."""
     words = tuple(f"{n:0100}" for n in range(10_000))
     asked = Request(("sh", "-c", "echo $#", "sh", *words), {**ENV, "LONG": "x" * 100_000})
-    assert ended(starter.start(asked, output.fileno())) == (0, "")
+    assert await ended(await starter.start(asked, output.fileno())) == (0, "")
     assert printed(output) == "10000\n"
 
 
-def test_a_starter_that_was_killed_is_replaced(starter, output):
+async def test_a_starter_that_was_killed_is_replaced(starter, output):
     starter.begin()
     os.kill(starter._pid, signal.SIGKILL)
     os.waitid(os.P_PID, starter._pid, os.WEXITED | os.WNOWAIT)
     with pytest.raises(MayHeal, match="cannot be started"):
-        starter.start(Request(("true",), ENV), output.fileno())
-    assert ended(starter.start(Request(("true",), ENV), output.fileno())) == (0, "")
+        await starter.start(Request(("true",), ENV), output.fileno())
+    assert await ended(await starter.start(Request(("true",), ENV), output.fileno())) == (0, "")
 
 
-def test_a_starter_that_hangs_is_replaced(starter, output, monkeypatch):
+async def test_a_starter_that_hangs_is_replaced(starter, output, monkeypatch):
     monkeypatch.setattr("reconciler.adapters.starter.PATIENCE", 0.05)
     starter.begin()
     os.kill(starter._pid, signal.SIGSTOP)
     with pytest.raises(MayHeal, match="timed out"):
-        starter.start(Request(("true",), ENV), output.fileno())
+        await starter.start(Request(("true",), ENV), output.fileno())
     monkeypatch.setattr("reconciler.adapters.starter.PATIENCE", 5.0)
-    assert ended(starter.start(Request(("true",), ENV), output.fileno())) == (0, "")
+    assert await ended(await starter.start(Request(("true",), ENV), output.fileno())) == (0, "")
 
 
 def test_the_starter_ends_with_the_daemon(tmp_path):
     """However that ends."""
     script = (
-        "import time; from reconciler.adapters.starter import Starter; s = Starter(); s.begin();"
-        "print(s._pid, flush=True); time.sleep(60)"
+        "import asyncio; from reconciler.adapters.starter import Starter\n"
+        "async def live(): s = Starter(); s.begin(); print(s._pid, flush=True); await asyncio.sleep(60)\n"
+        "asyncio.run(live())"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as daemon:
         pidfd = os.pidfd_open(int(daemon.stdout.readline()))
@@ -131,7 +133,7 @@ starter.main(int(sys.argv[1]), int(sys.argv[2]))
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["born in it", "enters it, where the kernel is old"])
-def test_a_child_is_in_its_control_group_from_the_start(starter, output, old, tmp_path, monkeypatch):
+async def test_a_child_is_in_its_control_group_from_the_start(starter, output, old, tmp_path, monkeypatch):
     group = _group(tmp_path)
     if old:
         main = tmp_path / "old_starter.py"
@@ -144,8 +146,8 @@ def test_a_child_is_in_its_control_group_from_the_start(starter, output, old, tm
         record=(str(record), "boot", str(group)),
         group=str(group),
     )
-    child = starter.start(asked, output.fileno())
-    assert ended(child) == (0, "")
+    child = await starter.start(asked, output.fileno())
+    assert await ended(child) == (0, "")
     assert printed(output) == "1\n"
     pid, start_time, boot, its_group = record.read_text().split()
     assert (int(pid), boot, its_group) == (child.pid, "boot", str(group))
@@ -155,11 +157,11 @@ def test_a_child_is_in_its_control_group_from_the_start(starter, output, old, tm
     cgroups.remove(group)
 
 
-def test_a_control_group_that_is_gone_starts_nothing(starter, output):
+async def test_a_control_group_that_is_gone_starts_nothing(starter, output):
     asked = Request(("true",), ENV, group="/sys/fs/cgroup/nosuch")
     with pytest.raises(MayHeal, match="cannot enter the control group /sys/fs/cgroup/nosuch"):
-        starter.start(asked, output.fileno())
-    assert ended(starter.start(Request(("true",), ENV), output.fileno())) == (0, "")
+        await starter.start(asked, output.fileno())
+    assert await ended(await starter.start(Request(("true",), ENV), output.fileno())) == (0, "")
 
 
 def _group(tmp_path):

@@ -16,6 +16,7 @@ from reconciler.adapters.facts.run import Prober
 from reconciler.adapters.facts.signatures import SignatureSource
 from reconciler.adapters.facts.source import Lookup, Source, Subject
 from reconciler.adapters.facts.uevents import Uevents
+from reconciler.adapters.starter import Starter
 from reconciler.asks import NodeSeen
 from reconciler.model import Owner
 from reconciler.settings import Settings
@@ -27,10 +28,11 @@ def standard_sources(
     node: NodeSeen,
     programs: Source,
     run_check: RunCheck,
+    starter: Starter,
 ) -> Mapping[str, Source]:
     """One source for each `Ask.source`, for the Hub. Namespaces are those of the thread that starts it."""
     every = settings.look_every
-    network, uevents, prober = Network(settings.events), Uevents(settings.events), Prober()
+    network, uevents, prober = Network(settings.events), Uevents(settings.events), Prober(starter)
     mounts = MountSource(every, settings.events)
 
     def remembered(subject: Subject) -> Mapping[str, str]:
