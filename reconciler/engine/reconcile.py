@@ -20,6 +20,9 @@ from reconciler.engine.situations import STARTS, Roster, hold, roster, situation
 from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
 from reconciler.settings import Settings
 
+RARELY = 10.0
+"""Periods between two passes over a service at rest: should anything ever have been missed."""
+
 
 class Reconciler:
     """All services of this node. `gone` is told when nothing is left of a deleted service."""
@@ -73,7 +76,7 @@ class Reconciler:
             return math.inf
         self.passed(key)
         # What takes the place of what made way is for the next pass; no event need come before that.
-        return 0.0 if who.made_way(made) else self._again_in(record, asked, now)
+        return 0.0 if who.made_way(made) else self._again_in(record, asked, made, now)
 
     def ended(self, ended: Ended) -> None:
         """A job ended; its key is queued by the caller."""
@@ -304,8 +307,9 @@ class Reconciler:
         del self.records[record.key]
         self.gone(record.key)
 
-    def _again_in(self, record: Record, asked: Asked, now: float) -> float:
-        waits = [self._settings.look_every * random.uniform(0.9, 1.1)]
+    def _again_in(self, record: Record, asked: Asked, made: Mapping[str, Situation], now: float) -> float:
+        every = self._settings.look_every * (RARELY if self._at_rest(record, made) else 1.0)
+        waits = [every * random.uniform(0.9, 1.1)]
         waits += [b.not_before - now for b in (*record.budgets.values(), *record.stops.values())]
         waits += [record.attempt.conflict_until - now, record.attempt.failed_until - now]
         waits += [o.again_in for o in record.seen.values() if o.again_in]
@@ -314,6 +318,18 @@ class Reconciler:
         ends = asked.next_end(self._clock.wall())
         waits += [ends] if ends else []
         return min(w for w in waits if w > 0) + 0.001
+
+    def _at_rest(self, record: Record, made: Mapping[str, Situation]) -> bool:
+        """Nothing is to be done, nothing is counted, and what is seen is watched by itself.
+
+        Its facts are looked at in every period all the same, and call for a pass when they differ;
+        but a check runs only while somebody reads it.
+        """
+        if record.plan.now or record.plan.waiting or not record.up_as_wanted() or self._node_frozen():
+            return False
+        if any(b.failures for b in (*record.budgets.values(), *record.stops.values())):
+            return False
+        return not any(s.by_check or s.seen.state is State.UNKNOWN for s in made.values())
 
     def _event(
         self, record: Record, kind: str, text: str, rid: str = "", reason: str = "", ok: bool = True
