@@ -75,8 +75,15 @@ def account(user: str, group: str) -> Account:
     return Account(uid, gid, name, env)
 
 
-def request(command: Command, who: Account | None, record: Path | None, group: Path | None) -> Request:
-    """For the starter. Raises MayHeal for a limit or a umask that is none."""
+def request(
+    command: Command,
+    who: Account | None,
+    group: Path | None,
+    record: Path | None = None,
+    log: Path | None = None,
+    must: bool = False,
+) -> Request:
+    """For the starter. `log`: where it writes, and whether it must. Raises MayHeal."""
     ids = None
     if who is not None and (who.uid, who.gid) != (os.geteuid(), os.getegid()):
         ids = (who.uid, who.gid, who.name)
@@ -89,6 +96,7 @@ def request(command: Command, who: Account | None, record: Path | None, group: P
         umask=_octal(command.umask),
         cwd=command.cwd,
         ids=ids,
+        log=(str(log), must) if log else None,
         descriptors=_DESCRIPTORS,
         limits=_limits(command.limits),
     )

@@ -19,6 +19,7 @@ from reconciler.adapters.orphans import Orphans, remaining
 from reconciler.adapters.outside import Outside
 from reconciler.adapters.proc import Process
 from reconciler.adapters.starter import Child, Starter
+from reconciler.adapters.starter_main import ASIDE
 from reconciler.model import Owner
 from reconciler.settings import Settings
 
@@ -60,7 +61,7 @@ class Runner:
         try:
             keeps = lasting and not command.simple
             with contextlib.closing(Capture(self.logs.directory if keeps else None)) as capture:
-                child = await self.starter.start(launcher.request(command, who, None, group), capture.fd)
+                child = await self.starter.start(launcher.request(command, who, group), capture.fd)
                 capture.handed_over()
                 note = self.orphans.note(owner, child.pid, limit, group) if lasting else None
                 try:
@@ -121,13 +122,13 @@ class Runner:
             await finish(stop())
             raise
         finally:
-            heard = hear(child)
+            failed = hear(child).failed
             code = reap(child)
         output = capture.text()
         if ending:
             return Ended(None, output, f"did not end within {limit:g} s: {_how(ending[0])}")
-        if heard:
-            return Ended(None, output, heard)
+        if failed:
+            return Ended(None, output, failed)
         return Ended(code, output)
 
     async def stop(self, child: Child, group: Path | None) -> Ending:
@@ -144,16 +145,48 @@ class Runner:
         return await end(find, grace=GRACE, kill_all=kill_all)
 
 
-def hear(child: Child) -> str:
-    """Why it did not become its program; "" when it did, or has not yet. Closes the ear."""
+class Heard(NamedTuple):
+    """What a child said: why it is not its program; how long its log was before, why that is lost."""
+
+    failed: str = ""
+    length: int = 0
+    lost: str = ""
+
+
+def hear(child: Child) -> Heard:
+    """What it has said so far. Closes the ear."""
     if child.hears < 0:
-        return ""
+        return Heard()
     try:
-        return os.read(child.hears, 4096).decode(errors="replace").strip()
+        return _understood(os.read(child.hears, 1 << 16))
     except BlockingIOError:
-        return ""
+        return Heard()
     finally:
         os.close(child.hears)
+
+
+async def heard_out(child: Child, limit: float) -> Heard | None:
+    """All that it says until it becomes its program; None when it does not within `limit` seconds."""
+    loop, said = asyncio.get_running_loop(), b""
+    until = loop.time() + limit
+    try:
+        while await readable(child.hears, until - loop.time()):
+            piece = os.read(child.hears, 1 << 16)
+            if not piece:
+                return _understood(said)
+            said += piece
+        return None
+    finally:
+        os.close(child.hears)
+
+
+def _understood(said: bytes) -> Heard:
+    length, lost = 0, ""
+    if said.startswith(ASIDE):
+        aside, _, said = said[len(ASIDE) :].partition(b"\n")
+        number, _, lost = aside.decode(errors="replace").partition(" ")
+        length = int(number)
+    return Heard(said.decode(errors="replace").strip(), length, lost)
 
 
 def reap(child: Child) -> int | None:

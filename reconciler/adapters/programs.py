@@ -7,18 +7,16 @@ import select
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reconciler.adapters import cgroups, launcher, logs, proc, records
-from reconciler.adapters.ending import Ending, KillAll, end, kill_group_of, open_pidfd, readable
+from reconciler.adapters.ending import Ending, KillAll, end, kill_group_of, open_pidfd
 from reconciler.adapters.facts.source import Base, Desk, Subject
 from reconciler.adapters.launcher import Command
 from reconciler.adapters.proc import Process
-from reconciler.adapters.processes import Runner, described, exit_code, hear
+from reconciler.adapters.processes import Runner, described, exit_code, heard_out
 from reconciler.adapters.records import Found, Records
-from reconciler.adapters.starter import Child
 from reconciler.asks import Program, ProgramSeen
 from reconciler.errors import MayHeal
 from reconciler.model import Outcome, Owner
@@ -152,32 +150,34 @@ class Programs(Base):
         )
         who = await self.runner.account(command)
         output = Path(operation.output) if operation.output else self.runner.logs.of(owner)
-        lost, fd = await self._open(output, must=bool(operation.output))
-        begin = os.fstat(fd).st_size
         try:
             group = self.runner.groups.of(owner)
             group = group if group and cgroups.make(group) else None
             self._let_go(self._table.pop(owner, None))
             record = self._records.make_room(owner)
-            child = await self.runner.starter.start(launcher.request(command, who, record, group), fd)
+            asked = launcher.request(command, who, group, record, output, must=bool(operation.output))
+            child = await self.runner.starter.start(asked)
         except MayHeal:
             self._found = False  # whether the starter made it before it went, its record tells
             raise
-        finally:
-            os.close(fd)
         process = proc.read(child.pid)  # there, even if it has ended: only we reap it
         start_time = process.start_time if process else 0
         known = self._watch(owner, _Known(child.pid, start_time, group, child=True), child.pidfd)
-        why = await self._until_ready(child, known, operation.timeout)
-        if why:
+        heard = await heard_out(child, operation.timeout)
+        if heard is None or heard.failed:
+            why = (
+                heard.failed
+                if heard
+                else f"did not start within {operation.timeout:g} s: its directory or file does not answer"
+            )
             await self._end(owner, known, signal.SIGKILL, 0.0)
-            return Outcome(False, error=why, output=logs.tail(output, begin))
+            return Outcome(False, error=why)
         if operation.settle and await self._ends_within(known, operation.settle):
-            printed = logs.tail(output, begin)
+            printed = logs.tail(output, heard.length)
             code = "" if known.code is None else f": {described(known.code, printed)}"
             why = f"ended within {operation.settle:g} s{code}"
             return Outcome(False, error=why, output=printed, code=known.code)
-        return Outcome(True, output=lost, values={"pid": str(child.pid)})
+        return Outcome(True, output=heard.lost, values={"pid": str(child.pid)})
 
     async def terminate(self, operation: Terminate, owner: Owner) -> Outcome:
         """End exactly that program and all that belongs to it, verified; an error names who stays."""
@@ -238,18 +238,6 @@ class Programs(Base):
             os.close(known.pidfd)
             known.pidfd = -1
 
-    async def _until_ready(self, child: Child, known: _Known, limit: float) -> str:
-        """ "" when it has become the program, else why it did not."""
-        try:
-            ready = await readable(child.hears, limit)
-        finally:
-            heard = hear(child)
-        if not ready:
-            return f"could not be started within {limit:g} s: its directory or file does not answer"
-        if heard:
-            await self._ends_within(known, 1.0)
-        return heard
-
     async def _ends_within(self, known: _Known, limit: float) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit):
@@ -303,19 +291,6 @@ class Programs(Base):
             if not known.is_leader(process) and (ours or records.carries(process.pid, wanted)):
                 found.append(process)
         return found
-
-    async def _open(self, path: Path, must: bool) -> tuple[str, int]:
-        """A descriptor for the program's output. Our own log may be lost: it stops no program."""
-        try:
-            return "", await self.runner.outside.run(str(path), partial(_append_to, path), 10.0)
-        except OSError as error:
-            if must:
-                raise
-            return f"its output is lost: {path}: {error.strerror}", os.open(os.devnull, os.O_WRONLY)
-
-
-def _append_to(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY, 0o640)
 
 
 def _has_ended(pidfd: int) -> bool:

@@ -44,12 +44,16 @@ class Starter:
         self._heard = b""
         self._overdue: asyncio.TimerHandle | None = None
 
-    async def start(self, request: Request, output: int, errors: int = -1) -> Child:
-        """Its outputs go to these descriptors, both to the first where there is one. Raises MayHeal."""
+    async def start(self, request: Request, output: int = -1, errors: int = -1) -> Child:
+        """Its outputs go to these descriptors, both to the first where there is one, if not to a log.
+
+        Raises MayHeal.
+        """
         name = request.argv[0]
         hears, says = os.pipe()
         try:
             os.set_blocking(hears, False)
+            output = says if output < 0 else output  # one that is not used
             answer = self._ask(request, (output, says, output if errors < 0 else errors))
             pid, cancelled = await _whatever_comes(answer)
         except (OSError, EOFError) as fault:

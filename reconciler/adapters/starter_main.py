@@ -31,6 +31,8 @@ _CLONE_PARENT, _CLONE_INTO_CGROUP = 0x8000, 0x2_0000_0000
 _TOO_OLD = (errno.ENOSYS, errno.EINVAL, errno.E2BIG, errno.EPERM)  # EPERM: so do some containers say it
 _PR_SET_PDEATHSIG = 1
 _MOST = 16 * 1024 * 1024  # bytes of one request
+ASIDE = b"\x06"
+"""Begins a line on the log: its length before the program, and why it is lost."""
 _libc = ctypes.PyDLL(None, use_errno=True)
 
 
@@ -42,6 +44,7 @@ class Request(NamedTuple):
             record of it.
     umask   in octal; "" leaves it.
     ids     (uid, gid, user to take further groups of) or None to stay who we are.
+    log     where its outputs go instead, and whether it must not run without; it is appended to.
     limits  (number of the limit, value for soft and hard); descriptors is a soft limit, -1: none.
     """
 
@@ -52,6 +55,7 @@ class Request(NamedTuple):
     umask: str = ""
     cwd: str = ""
     ids: tuple[int, int, str] | None = None
+    log: tuple[str, bool] | None = None
     descriptors: int = -1
     limits: tuple[tuple[int, int], ...] = ()
 
@@ -98,10 +102,14 @@ class _Failed(Exception):
     """Why it does not become the program, for people."""
 
 
-def _become(request: Request, output: int, errors: int, inside: bool) -> None:
+def _become(request: Request, output: int, says: int, errors: int, inside: bool) -> None:
     """This process turns into the program; raises when it cannot."""
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if request.log:
+        output, length, note = _opened(*request.log)
+        errors = output
+        os.write(says, ASIDE + f"{length} {note}".encode(errors="replace")[:4000] + b"\n")
     os.dup2(output, 1)
     os.dup2(errors, 2)
     if request.record:
@@ -123,6 +131,17 @@ def _become(request: Request, output: int, errors: int, inside: bool) -> None:
             raise _Failed(f"{request.argv[0]} cannot be executed: {fault.strerror}") from None
         # Text without a first line that names its interpreter is the shell's, as everywhere.
         os.execve("/bin/sh", ("sh", file, *request.argv[1:]), request.env)
+
+
+def _opened(path: str, must: bool) -> tuple[int, int, str]:
+    """Its descriptor, its length, and why it is lost: our own log may be, it stops no program."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOCTTY, 0o640)
+    except OSError as fault:
+        if must:
+            raise _Failed(f"{path}: {fault.strerror}") from None
+        return os.open(os.devnull, os.O_WRONLY), 0, f"its output is lost: {path}: {fault.strerror}"
+    return file, os.fstat(file).st_size, ""
 
 
 def _write_record(path: str, boot: str, group: str) -> None:
@@ -184,7 +203,7 @@ def _told(what: str, call: Callable[[], object]) -> None:
 
 def _live(request: Request, output: int, says: int, errors: int, inside: bool) -> NoReturn:
     try:
-        _become(request, output, errors, inside)
+        _become(request, output, says, errors, inside)
     except BaseException as fault:  # whatever it is: nothing of the starter may go on in this process
         text = str(fault) if isinstance(fault, _Failed) else f"{request.argv[0]}: {fault!r}"
         os.write(says, text.encode(errors="replace")[:4000])

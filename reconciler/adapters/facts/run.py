@@ -69,7 +69,7 @@ class Prober:
                 _kill(probe)
                 await readable(probe.child.pidfd, _SECONDS_TO_DIE)
             if _has_ended(probe):
-                why = hear(probe.child)
+                why = hear(probe.child).failed
                 ran = _end(probe)
             else:
                 os.close(probe.child.hears)
