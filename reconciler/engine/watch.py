@@ -26,6 +26,7 @@ async def watch(root: Path, scan: Scan, settings: Settings) -> None:
     watchers: list[asyncio.Task[None]] = []
     places: tuple[Place, ...] = ()
     try:
+        await asyncio.to_thread(_load)
         while True:
             if settings.events and (now := _places(root)) != places:
                 places = now
@@ -44,6 +45,18 @@ async def watch(root: Path, scan: Scan, settings: Settings) -> None:
     finally:
         for watcher in watchers:
             watcher.cancel()
+
+
+def _load() -> None:
+    """In a thread: what the watcher loads when it is first used would hold the loop for 20 ms."""
+    asyncio.run(_at_an_end())
+
+
+async def _at_an_end() -> None:
+    over = asyncio.Event()
+    over.set()
+    async for _changes in awatch("/", recursive=False, stop_event=over):
+        return
 
 
 def _places(root: Path) -> tuple[Place, ...]:
