@@ -223,7 +223,7 @@ async def _wired(
     stack.push_async_callback(hub.close)
 
     drivers, home = Drivers(), _home(settings)
-    drivers.load()
+    await asyncio.to_thread(drivers.load)
     observer = Observer(hub, drivers, lambda owner, text: _bug(tell, owner, text))
     reconciler = Reconciler(settings, drivers, observer, desk, tell, clock, records)
 
