@@ -52,6 +52,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, schema: str, version: i
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA journal_size_limit=4194304")
+    connection.execute("PRAGMA cache_size=-512")  # KiB: it is written, and hardly ever read
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > version:
         raise NeedsPerson(
