@@ -21,7 +21,7 @@ from metrics.objects import write_service
 from metrics.page import CONTENT_TYPE, Page
 from reconciler.errors import MayHeal, NeedsPerson
 
-SLICE = 0.004  # seconds of writing before others have their turn
+SLICE = 0.003  # seconds of writing before others have their turn
 WORTH_PACKING = 4096  # bytes
 
 log = logging.getLogger("standfast.metrics")

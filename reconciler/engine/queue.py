@@ -18,7 +18,7 @@ Reconcile = Callable[[str], Awaitable[float]]
 
 Report = Callable[[str, Exception], None]
 
-SLICE = 0.003
+SLICE = 0.002
 """Seconds of passes in one turn of the loop: what else has happened is heard in between. It takes up to
 three turns until who slept until now goes on."""
 

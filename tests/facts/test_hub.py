@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from reconciler.adapters.facts import desk
+from reconciler.adapters.facts.desk import Fact
 from reconciler.adapters.facts.source import Base, Lookup, Subject
 from reconciler.asks import (
     NOT_YET,
@@ -363,3 +364,29 @@ async def test_memory_is_read_anew_when_touched(bench):
         kept["started"] = "2"
         b.hub.touched(A, ("memory",))
         assert await b.get(Memory()) == {"started": "2"}
+
+
+def test_a_fact_knows_who_follows_it_one_or_many():
+    """Most have one follower, and no set is kept for it."""
+    fact, owners = Fact.fixed(Subject(Thing("a")), "x"), [Owner(f"root/{n}", "fs#0") for n in range(3)]
+    for owner in (owners[0], owners[0], *owners):
+        fact.follow(owner)
+    assert sorted(o.service for o in fact.followers) == ["root/0", "root/1", "root/2"]
+    for left, owner in zip((2, 1, 0), owners, strict=True):
+        fact.unfollow(owner)
+        fact.unfollow(Owner("root/none"))
+        assert len(fact.followers) == left
+    fact.follow(owners[0])
+    assert list(fact.followers) == [owners[0]]
+
+
+def test_a_fact_knows_who_waits_for_it_and_how_often():
+    fact, other = (Fact.fixed(Subject(Thing(name)), "x") for name in "ab")
+    for _ in range(2):
+        fact.begin_wait("root/a")
+    assert "root/a" in fact.waiting
+    assert not other.waiting
+    fact.end_wait("root/a")
+    assert "root/a" in fact.waiting
+    fact.end_wait("root/a")
+    assert not fact.waiting
