@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.adapters.ledger import KEPT
+from reconciler.adapters.history import KEPT
 from reconciler.errors import NeedsPerson
 
 

@@ -14,7 +14,7 @@ from reconciler.adapters.etcd_care import Identity, Status, compact_if_due, new_
 from reconciler.adapters.etcd_gateway import Gateway
 from reconciler.adapters.etcd_settings import EtcdSettings
 from reconciler.adapters.etcd_watch import Watch
-from reconciler.adapters.ledger import well_formed
+from reconciler.adapters.history import well_formed
 from reconciler.contracts import Change, Entry, Snapshot
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 
-from reconciler.adapters.ledger import KEPT, Ledger, well_formed
+from reconciler.adapters.history import KEPT, History, well_formed
 from reconciler.contracts import Change, Snapshot
 from reconciler.errors import MayHeal
 
@@ -11,29 +11,29 @@ class MemoryStore:
     """contracts.Store that forgets with its process. `kept`: changes a watch may lie behind."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._ledger = Ledger(kept=kept)
+        self._history = History(kept=kept)
         self._closed = False
 
     async def read(self, prefix: str) -> Snapshot:
         self._open()
-        return self._ledger.read(prefix)
+        return self._history.read(prefix)
 
     async def commit(
         self, compare: Mapping[str, int], puts: Mapping[str, str], deletes: Collection[str] = ()
     ) -> int | None:
         self._open()
         well_formed(puts, deletes)
-        if not self._ledger.holds(compare):
+        if not self._history.holds(compare):
             return None
-        self._ledger.publish(self._ledger.changes(puts, deletes))
-        return self._ledger.revision
+        self._history.publish(self._history.changes(puts, deletes))
+        return self._history.revision
 
     def watch(self, revision: int) -> AsyncIterator[Change]:
-        return self._ledger.watch(revision)
+        return self._history.watch(revision)
 
     async def close(self) -> None:
         self._closed = True
-        self._ledger.close("the store is closed")
+        self._history.close("the store is closed")
 
     def _open(self) -> None:
         if self._closed:

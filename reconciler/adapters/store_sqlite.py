@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.adapters.ledger import Ledger, changes, holds, well_formed
+from reconciler.adapters.history import History, changes, holds, well_formed
 from reconciler.adapters.store_sqlite_disk import Disk
 from reconciler.contracts import Change, Entry, Snapshot
 from reconciler.errors import MayHeal
@@ -48,7 +48,7 @@ class SqliteStore:
 
     def __init__(self, disk: Disk, kept: int) -> None:
         self._disk = disk
-        self._ledger = Ledger(disk.revision, disk.entries, kept)
+        self._history = History(disk.revision, disk.entries, kept)
         self._loop = asyncio.get_running_loop()
         self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._ended = self._loop.create_future()
@@ -75,7 +75,7 @@ class SqliteStore:
 
     async def read(self, prefix: str) -> Snapshot:
         self._check()
-        return self._ledger.read(prefix)
+        return self._history.read(prefix)
 
     async def commit(
         self, compare: Mapping[str, int], puts: Mapping[str, str], deletes: Collection[str] = ()
@@ -91,7 +91,7 @@ class SqliteStore:
             raise MayHeal(f"{self._disk.path} could not be written within {LIMIT:g} s") from None
 
     def watch(self, revision: int) -> AsyncIterator[Change]:
-        return self._ledger.watch(revision)
+        return self._history.watch(revision)
 
     async def close(self) -> None:
         """Write what was asked for before, and let go of the file."""
@@ -153,7 +153,7 @@ class SqliteStore:
     # --- in the loop ------------------------------------------------------------------------
 
     def _publish(self, requests: list[_Request], results: list[Result], made: list[Change]) -> None:
-        self._ledger.publish(made)
+        self._history.publish(made)
         for request, result in zip(requests, results, strict=True):
             if request.answer.done():
                 continue
@@ -163,7 +163,7 @@ class SqliteStore:
                 request.answer.set_result(result)
 
     def _end(self) -> None:
-        self._ledger.close("the store is closed")
+        self._history.close("the store is closed")
         self._ended.set_result(None)
 
 

@@ -10,7 +10,7 @@ from reconciler.errors import MayHeal
 KEPT = 10_000  # changes a watch may lie behind before it has to read anew
 
 
-class Ledger:
+class History:
     """Keys and values at one revision, and the latest changes. Used from one event loop only."""
 
     def __init__(
