@@ -1,13 +1,15 @@
-"""What the floors above may ask of the outside: Host, FactHub, Driver, Store, Recorder, Clock.
+"""What the floors above may ask of the outside: Host, FactHub, Driver, Store, Guard, Recorder, Clock.
 
 The engine knows these Protocols only; `adapters/` implements them for Linux, `testing/` in memory.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from reconciler.asks import Ask, Facts, Failed, NotYet
+from reconciler.guard.lines import Line
 from reconciler.model import Goal, Observed, Outcome, Owner
 from reconciler.operations import Operation
 
@@ -172,6 +174,73 @@ class Clock(Protocol):
     def wall(self) -> float: ...
 
     def boottime(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class GuardSeen:
+    """What the guard says of itself.
+
+    phase     idle, held, found, killing or stopping.
+    epoch     of the open session, 0 for none. last: none up to this one is ever open again.
+    kappa     watchdog periods that may pass after the deadline: 1 if nothing can hold the guard up.
+    watchdog  seconds granted, None while it is not armed. real: a device resets this machine.
+    doomed    it pets no more: the machine is about to be reset.
+    why       the last session is over.
+    lines     what is listed, by number.
+    """
+
+    phase: str
+    epoch: int
+    last: int
+    deadline: float | None
+    kappa: int
+    watchdog: float | None
+    real: bool
+    doomed: bool
+    why: str
+    lines: Mapping[int, Line]
+
+
+class Guard(Protocol):
+    """The process that stops what was started here when the agent cannot.
+
+    Every call raises MayHeal when it is refused (with the guard's reason) or the guard is gone. Whoever
+    acts towards up awaits `enter` before, and with `lost` set stops renewing at once.
+    """
+
+    lost: asyncio.Event
+
+    async def state(self) -> GuardSeen: ...
+
+    async def arm(self, watchdog: float, margin: float) -> float:
+        """Before a session, or with another time within it: the seconds that were granted."""
+        ...
+
+    async def open(self, epoch: int, deadline: float) -> GuardSeen:
+        """A session until that instant of CLOCK_BOOTTIME; or go on with one after a restart."""
+        ...
+
+    async def extend(self, deadline: float) -> None: ...
+
+    async def enter(self, lines: Sequence[Line]) -> tuple[int, ...]:
+        """Before the operations that these undo; with no lines, before any other towards up."""
+        ...
+
+    async def leave(self, numbers: Collection[int]) -> None:
+        """They were seen gone."""
+        ...
+
+    async def trip(self, why: str) -> None:
+        """End the session now: the guard kills us and stops what is listed."""
+        ...
+
+    async def reset(self, why: str, crash: bool = False) -> None:
+        """Reset the machine: by its watchdog, or at once (`crash`)."""
+        ...
+
+    async def close(self) -> None:
+        """The session ends with nothing listed."""
+        ...
 
 
 Notify = Callable[[str], None]

@@ -3,9 +3,13 @@
 import ast
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
+
+from reconciler import operations
+from reconciler.decide import undo
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("reconciler", "resources", "metrics")
@@ -17,6 +21,9 @@ PURE_BANNED = {"asyncio", "os", "time", "random", "socket", "subprocess", "pathl
 STARTS_PROCESSES = {
     "reconciler/adapters/starter.py",  # the starter, and by it operations, programs, checks, probes
     "reconciler/adapters/helper.py",  # our own interpreter, for documents in bulk
+    "reconciler/adapters/guard.py",  # the guard, which outlives us
+    "reconciler/guard/kernel.py",  # the guard's own undoing commands
+    "reconciler/guard/__main__.py",  # which detaches itself
     "reconciler/adapters/sandbox.py",  # the playground's namespaces
     "reconciler/cli/tour.py",  # the playground's shell
     "reconciler/cli/damage.py",  # the playground's damage
@@ -93,6 +100,26 @@ def test_a_driver_has_its_schema_its_spec_and_its_cases(path):
     assert hasattr(module, "Spec"), f"{path.name} has no TypedDict Spec"
     cases = ROOT / "tests" / "drivers" / f"test_{path.stem}.py"
     assert cases.exists(), f"{module.KIND} has no cases in {cases.relative_to(ROOT)}"
+
+
+def test_every_operation_says_how_the_guard_undoes_it():
+    def all_below(kind):
+        return {kind}.union(*map(all_below, kind.__subclasses__()))
+
+    there = {kind for kind in all_below(operations.Operation) if kind.__module__ == operations.__name__}
+    told = set(undo.KINDS) | {operations.Operation}
+    assert told == there, f"decide/undo.py does not classify {there - told}"
+
+
+def test_the_guard_imports_the_standard_library_and_itself():
+    for path in (ROOT / "reconciler" / "guard").glob("*.py"):
+        foreign = {
+            name
+            for name in imported(path)
+            if name.partition(".")[0] not in sys.stdlib_module_names
+            and not name.startswith("reconciler.guard")
+        }
+        assert not foreign, f"{path.name} imports {', '.join(foreign)}"
 
 
 def test_every_schema_of_a_resource_has_its_driver():

@@ -28,6 +28,13 @@ class Level(StrEnum):
         return order.index(self) >= order.index(needed)
 
 
+def level(guarded: bool, watchdog: bool, groups: bool) -> Level:
+    """Of a session: its guard lives, a watchdog is armed, programs have control groups none escapes."""
+    if not guarded or not groups:
+        return Level.NONE
+    return Level.WATCHDOG if watchdog else Level.LEASE
+
+
 @dataclass(frozen=True)
 class Session:
     """One node's right to hold claims. Changes only when it is opened, closed, or its terms change.
