@@ -124,7 +124,8 @@ class GuardClient:
             raise MayHeal("the guard is gone")
         self._number += 1
         number = self._number
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
         try:
             self._writer.write(json.dumps({"id": number, "do": do, **words}).encode() + b"\n")
             async with asyncio.timeout(ANSWER):

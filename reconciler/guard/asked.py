@@ -200,7 +200,7 @@ def _leave(mind: Mind, request: Request, now: float) -> list[Action]:
     given = request.words.get("numbers")
     if not isinstance(given, list) or not all(isinstance(number, int) for number in given):
         raise Refused("leave: no numbers are given")
-    gone = [number for number in given if number in mind.lines]
+    gone = [number for number in dict.fromkeys(given) if number in mind.lines]
     for number in gone:
         del mind.lines[number]
     reply = Reply(request.connection, request.id, {})
