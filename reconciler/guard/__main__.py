@@ -17,7 +17,7 @@ def main(text: str) -> int:
         os._exit(0)  # whoever started us has no child to wait for
     try:
         guard = Guard(Wanted(**words))
-    except Taken as why:
+    except (Taken, OSError) as why:
         print(why, file=sys.stderr)
         return 3
     sys.path.clear()
