@@ -15,6 +15,7 @@ from reconciler.decide.sessions import (
     answered,
     continues,
     dead,
+    level,
     may_judge,
     read,
     renewal,
@@ -157,3 +158,16 @@ def test_a_resync_neither_restarts_nor_shortens(steps):
         first.setdefault(revision, now)
         stills = watched(stills, {"n1": revision}, now)
         assert stills["n1"].since == first[revision]
+
+
+@pytest.mark.parametrize(
+    ("guarded", "watchdog", "groups", "wanted"),
+    [
+        pytest.param(True, True, True, Level.WATCHDOG, id="a guard with a watchdog"),
+        pytest.param(True, False, True, Level.LEASE, id="a guard alone"),
+        pytest.param(True, True, False, Level.NONE, id="programs may escape: nothing is sure"),
+        pytest.param(False, False, True, Level.NONE, id="no guard"),
+    ],
+)
+def test_the_level_of_a_session(guarded, watchdog, groups, wanted):
+    assert level(guarded, watchdog, groups) is wanted

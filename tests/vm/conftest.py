@@ -15,14 +15,18 @@ HERE = Path(__file__).parent
 TOOLS = ("qemu-system-x86_64", "cpio", "dpkg-deb", "apt-get", "lvm", "mke2fs", "setpriv")
 
 
-@pytest.fixture(scope="session")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+def build() -> Path:
     """The bed is kept in build/vm (or STANDFAST_VM_DIR): a second run boots in seconds."""
     if missing := [tool for tool in TOOLS if not shutil.which(tool)]:
         pytest.fail(f"missing: {', '.join(missing)}; apt-get install qemu-system-x86 cpio lvm2 e2fsprogs")
     bed = Path(os.environ.get("STANDFAST_VM_DIR", HERE.parents[1] / "build" / "vm"))
     subprocess.run([HERE / "bed" / "build.sh", bed], check=True)
-    made = Guest(bed, tmp_path_factory.mktemp("guest"))
+    return bed
+
+
+@pytest.fixture(scope="session")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+    made = Guest(build(), tmp_path_factory.mktemp("guest"))
     yield made
     made.close()
 

@@ -35,7 +35,7 @@ class Guest:
             drives += ["-device", f"nvme,drive=d{number},serial=disk{number}"]
         words = "console=ttyS0 quiet mitigations=off panic=-1"
         machine = shlex.split("-M pc -accel tcg -cpu max -m 256 -nodefaults -display none -no-reboot")
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [
                 *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *machine),
                 *("-kernel", str(bed / "vmlinuz"), "-initrd", str(bed / "initrd"), "-append", words),
@@ -58,8 +58,8 @@ class Guest:
         return self.script(shlex.join(argv), timeout)
 
     def script(self, text: str, timeout: float = 60.0) -> Said:
-        assert self._process.stdin is not None
-        self._process.stdin.write(base64.b64encode(text.encode()) + b"\n")
+        assert self.process.stdin is not None
+        self.process.stdin.write(base64.b64encode(text.encode()) + b"\n")
         code, out, err = self._line(timeout).split(" ")
         return Said(int(code), *(base64.b64decode(part[1:]).decode() for part in (out, err)))
 
@@ -73,18 +73,18 @@ class Guest:
         self.script(f"printf '%s\\n' {shlex.join(lines)} > {shlex.quote(path)}")
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        self.process.kill()
+        self.process.communicate()
 
     def _line(self, timeout: float) -> str:
         """The next line it writes; raises TimeoutError with the end of its console."""
-        assert self._process.stdout is not None
+        assert self.process.stdout is not None
         deadline = time.monotonic() + timeout
         while b"\n" not in self._rest:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._process.stdout], [], [], left)[0]:
+            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
                 raise TimeoutError(f"no answer within {timeout:g} s\n{self._console.read_text()[-2000:]}")
-            more = self._process.stdout.read(65536)
+            more = self.process.stdout.read(65536)
             if not more:
                 raise ConnectionError(f"the guest is gone\n{self._console.read_text()[-2000:]}")
             self._rest += more

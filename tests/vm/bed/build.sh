@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make the guest of these tests: a Debian cloud kernel, and an initrd that holds busybox, this
-# machine's own lvm, blkid, wipefs and mke2fs with their libraries, and bed/init. No root disk.
+# machine's own lvm, blkid, wipefs and mke2fs with their libraries, as much of its Python as the guard
+# loads, and bed/init. No root disk.
 #
 #   build.sh DIR        leaves DIR/vmlinuz and DIR/initrd; does nothing while they are up to date
 #
@@ -11,7 +12,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 
-stamp=$(cat "$here"/build.sh "$here"/init /sbin/lvm | sha256sum)
+python=$(python3 -c 'import sys; print(sys._base_executable)')
+stamp=$(cat "$here"/build.sh "$here"/init /sbin/lvm "$python" | sha256sum)
 if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 
 work=$(mktemp -d "$dir/build.XXXXXX")
@@ -44,7 +46,31 @@ done
 for name in pvcreate vgcreate vgchange vgremove vgexport lvcreate lvchange lvremove; do
     ln -s lvm "$root/sbin/$name"
 done
-find "$work/$kernel/lib/modules" -name dm-mod.ko -exec cp {} "$root/" \;
+
+# Python at its own paths, and of its library only what is loaded.
+"$python" -I -S - "$here/../../.." <<'LOADED' >"$work/loaded"
+import sys
+sys.path.append(sys.argv[1])
+import encodings.ascii, encodings.latin_1, zipimport
+import reconciler.guard.__main__
+for module in sys.modules.values():
+    name = getattr(module, "__file__", None)
+    if name and name.startswith("/") and "/reconciler/" not in name:
+        print(name)
+LOADED
+{ echo "$python"; cat "$work/loaded"; } | while read -r file; do
+    mkdir -p "$root$(dirname "$file")"
+    cp -L "$file" "$root$file"
+    case $file in *.py) continue ;; esac
+    ldd "$file" | awk '/\// { for (i = 1; i <= NF; i++) if ($i ~ /^\//) print $i }' |
+        while read -r library; do
+            mkdir -p "$root$(dirname "$library")"
+            cp -Ln "$library" "$root$library"
+        done
+done
+ln -s "$python" "$root/bin/python3"
+
+find "$work/$kernel/lib/modules" \( -name dm-mod.ko -o -name softdog.ko -o -name watchdog.ko \) -exec cp {} "$root/" \;
 install -m755 "$here/init" "$root/init"
 
 (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) | gzip -1 >"$work/initrd"
