@@ -122,7 +122,10 @@ class Guard:
         """Carry it out. An event when it could not be, and somebody must be told."""
         match action:
             case Pet():
-                self._watchdog.pet()
+                try:
+                    self._watchdog.pet()
+                except OSError as error:  # it will reset the machine, and what is up is to be stopped first
+                    self._say(f"the watchdog cannot be petted: {error.strerror}", False)
             case Arm():
                 self._take(self._armed(action))
             case Disarm():

@@ -90,6 +90,7 @@ class Bed:
         self.record, self.sysrq = root / "watchdog", root / "sysrq"
         self.record.touch()
         self._agents: list[Agent] = []
+        self._loops: list[tuple[str, list[str]]] = []
         self._guards: set[int] = set()
 
     # --- guard and agent -------------------------------------------------------------------
@@ -167,12 +168,18 @@ class Bed:
         threading.Thread(target=process.wait, daemon=True).start()
         return process.pid
 
+    def loop(self, file: Path) -> str:
+        """Another loop device of the file."""
+        device = kernel.run(f"losetup -f --show {file}")
+        self._loops.append((device, _backing(device)))
+        return device
+
     def filesystem(self, name: str = "disk", mount: bool = True) -> tuple[Path, str, Path]:
         """Image, loop device, mount point of an ext4."""
         image, target = self.root / f"{name}.img", self.root / name
         with open(image, "wb") as file:
             file.truncate(16 << 20)
-        device = kernel.run(f"losetup -f --show {image}")
+        device = self.loop(image)
         kernel.run(f"mke2fs -q -t ext4 {device}")
         target.mkdir()
         if mount:
@@ -197,18 +204,17 @@ class Bed:
                 os.kill(pid, signal.SIGKILL)
         for agent in self._agents:
             agent.end()
-        for _ in range(200):
-            cgroups.kill(self.groups.root)
-            if not cgroups.members(self.groups.root):
-                break
-            time.sleep(0.01)
-        # Devices on files of ours first: out of sight, the files have other names.
-        lines = kernel.run("losetup -n -l -O NAME,BACK-FILE").splitlines()
-        devices = [line.split()[0] for line in lines if str(self.root) in line]
-        self._each("losetup -d", reversed(devices))
+        for group in self._own_groups():
+            for _ in range(200):
+                cgroups.kill(group)
+                if not cgroups.members(group):
+                    break
+                time.sleep(0.01)
         table = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         self._each("umount -l", [t for t in reversed(table) if t.startswith(f"{self.root}/")])
-        self._each("losetup -d", devices)
+        # One that is detached may be somebody else's by now.
+        ours = [device for device, backing in self._loops if _backing(device) == backing]
+        self._each("losetup -d", reversed(ours))
         self._clear_groups()
         subprocess.run(["rm", "-rf", "--one-file-system", str(self.root)], check=False)
 
@@ -216,10 +222,13 @@ class Bed:
         for word in words:
             subprocess.run([*command.split(), word], capture_output=True, check=False)
 
-    def _clear_groups(self) -> None:
+    def _own_groups(self) -> list[Path]:
+        """The node's, and the guard's."""
         assert self.groups.root is not None
-        own = self.groups.root.with_name(f"{self.groups.root.name}.guard")
-        for root in (self.groups.root, own):
+        return [self.groups.root, self.groups.root.with_name(f"{self.groups.root.name}.guard")]
+
+    def _clear_groups(self) -> None:
+        for root in self._own_groups():
             for directory in [*sorted(root.rglob("*/"), reverse=True), root]:
                 for _ in range(100):
                     with contextlib.suppress(OSError):
@@ -230,7 +239,11 @@ class Bed:
 
 
 class Watch(threading.Thread):
-    """When each of the named things was seen gone for good, looked at every 2 ms."""
+    """When each of the named things was last seen there, looked at every 2 ms.
+
+    Named in the order in which they should go, and looked at the other way round: whatever holds up a
+    round, one that is missing while an earlier one is there went before it.
+    """
 
     def __init__(self, **things: Callable[[], bool]) -> None:
         super().__init__(daemon=True)
@@ -248,17 +261,24 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         while not self._ended.wait(0.002):
-            for name, there in self._things.items():
+            began = boottime()
+            for name, there in reversed(self._things.items()):
                 if there():
-                    self._last[name] = boottime()
+                    self._last[name] = began
 
     @property
     def order(self) -> list[str]:
-        """By the last instant at which they were there."""
+        """By the last round in which they were there; in one round, as they were named."""
         return sorted(self._last, key=lambda name: self._last[name])
 
     def __getitem__(self, name: str) -> float:
         return self._last[name]
+
+
+def _backing(device: str) -> list[str]:
+    """Inode and device of its file; of none, nothing."""
+    words = ["losetup", "-n", "-O", "BACK-INO,BACK-MAJ:MIN", device]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.split()
 
 
 def alive(pid: int) -> bool:

@@ -19,6 +19,8 @@ OWNER = Owner("root/web", "app#0")
 IP = Address("root/web:ip#0", "10.99.0.10/24", "d0")
 SOON = 0.5
 """Seconds to a deadline."""
+A_MOMENT = 0.005
+"""Seconds from the guard's look at the clock to the record of its pet."""
 
 
 @pytest.fixture
@@ -48,16 +50,17 @@ def test_past_the_deadline_everything_is_gone_within_w_less_m(bed):
     )
     with Watch(
         agent=lambda: agent.alive,
-        program=lambda: populated(group),
         address=lambda: held("10.99.0.10"),
+        program=lambda: populated(group),
         mount=lambda: mounted(target),
         loop=lambda: attached(image),
     ) as watch:
+        dead = bed.until(lambda: not agent.alive)
         end = bed.until(lambda: bool(bed.told("disarm")))
     assert watch.order == ["agent", "address", "program", "mount", "loop"]
-    assert watch["agent"] >= deadline - 0.01
+    assert dead >= deadline
     assert watch["loop"] <= end <= deadline + W - M
-    assert max(bed.pets) < deadline
+    assert max(bed.pets) < deadline + A_MOMENT
     assert deadline - max(bed.pets) < M / 2
     assert bed.state()["lines"] == []
 
@@ -131,7 +134,7 @@ def test_what_stays_busy_is_the_end_of_the_petting(bed, allowed):
     """A loop device on the mount that nobody listed holds it, and no process does."""
     _, device, target = bed.filesystem()
     (target / "inner").write_bytes(bytes(1 << 20))
-    kernel.run(f"losetup -f {target}/inner")
+    bed.loop(target / "inner")
     address()
     bed.guard(sysrq=str(bed.sysrq) if allowed else "")
     _, deadline = bed.session(SOON, IP, guard.bound(Mount("root/other:fs#0", str(target), device, "ext4")))
@@ -139,7 +142,7 @@ def test_what_stays_busy_is_the_end_of_the_petting(bed, allowed):
     assert deadline + W - M <= boottime() < deadline + W
     assert not held("10.99.0.10")  # the others are stopped all the same
     bed.until(lambda: boottime() > deadline + W + 0.5)
-    assert max(bed.pets) < deadline
+    assert max(bed.pets) < deadline + A_MOMENT
     assert bed.told("disarm") == []
     assert bed.sysrq.exists() is allowed
     assert not allowed or bed.sysrq.read_text() == "b"
@@ -155,7 +158,7 @@ def test_a_command_that_hangs_is_no_stop(bed):
     gone = bed.until(lambda: not held("10.99.0.10"))
     assert gone < deadline + 0.3
     bed.until(lambda: bed.state()["doomed"])
-    assert max(bed.pets) < deadline
+    assert max(bed.pets) < deadline + A_MOMENT
 
 
 def test_a_command_undoes_and_another_tells_that_it_did(bed):
