@@ -138,7 +138,7 @@ def _recorded(record: str) -> list[Process]:
 
 
 def _in_flight(session: Session) -> list[Process]:
-    """What the agent started, in its own control group, and what it noted and what that started."""
+    """What the agent started, in its own control group, and what it noted, and what those started."""
     everyone = {p.pid: p for p in kernel.processes()}
     roots = {
         pid for pid, start in _noted(session.notes) if (p := everyone.get(pid)) and p.start_time == start
@@ -149,10 +149,18 @@ def _in_flight(session: Session) -> list[Process]:
         # The guard itself may be a child of the agent.
         own = {p.pid for p in everyone.values() if p.parent == agent.pid} - {os.getpid()}
         roots |= {pid for pid in own if kernel.cgroup(pid) == home}
-    found = set(roots)
-    while more := {p.pid for p in everyone.values() if p.parent in found or p.session in roots} - found:
-        found |= more
-    return [everyone[pid] for pid in found if pid in everyone]
+    groups = {pid: kernel.cgroup(pid) for pid in roots}
+    fresh = groups
+    while fresh:  # what these started, and who is in their sessions, as far as it has no group of its own
+        fresh = {
+            p.pid: group
+            for p in everyone.values()
+            if p.pid not in groups
+            and (starter := p.parent if p.parent in groups else p.session) in groups
+            and (group := kernel.cgroup(p.pid)) == groups[starter]
+        }
+        groups |= fresh
+    return [everyone[pid] for pid in groups if pid in everyone]
 
 
 def _noted(directory: str) -> Iterable[tuple[int, int]]:

@@ -99,10 +99,18 @@ def test_a_program_outside_the_agents_group_is_no_operation_in_flight(bed):
     agent, _ = bed.session(SOON)
     other = bed.groups.root / "root.other" / "app#0"
     other.mkdir(parents=True)
-    pid = agent.start("sleep", "600")
-    (other / "cgroup.procs").write_text(str(pid))
+    ready = bed.root / "ready"
+    script = bed.root / "script"
+    script.write_text(
+        f"sleep 601 & echo $! >>{ready}\nsh -c 'echo 0 >{other}/cgroup.procs; exec sleep 602' &\n"
+        f"echo $! >>{ready}\nwait\n"
+    )
+    pids = [agent.start("sleep", "600"), agent.start("sh", str(script))]
+    (other / "cgroup.procs").write_text(str(pids[0]))
+    bed.until(lambda: len((other / "cgroup.procs").read_text().split()) == 2)
+    inner, outer = map(int, ready.read_text().split())
     bed.until(lambda: bool(bed.told("disarm")))
-    assert alive(pid)
+    assert [alive(pid) for pid in (*pids, inner, outer)] == [True, False, False, True]
     assert not agent.alive
 
 
