@@ -1,0 +1,118 @@
+"""The exclusive things that a service names → what a claim has to take, and who has them.
+
+A thing has one key in the store, with one hold for each claim on it. Held `everywhere` it can be had once
+in the cluster; otherwise once on each node, for two hosts may each have a disk /dev/sdb.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reconciler.contracts import Driver
+from reconciler.model import Resource, Service
+
+ADDRESS = "address "
+OF_ONE_HOST = ("mount point ", "route ", "IPv6 route ")
+"""What every host has for itself, whatever is behind it."""
+
+
+@dataclass(frozen=True, order=True)
+class Thing:
+    """`name` as drivers say it: "address 192.0.2.10", "volume group data"."""
+
+    name: str
+    everywhere: bool
+
+
+@dataclass(frozen=True, order=True)
+class Hold:
+    """A claim's right to a thing."""
+
+    service: str
+    slot: int
+    node: str
+    epoch: int
+    everywhere: bool
+
+    def excludes(self, thing: Thing, service: str, slot: int, node: str) -> bool:
+        """Whether the claim of that slot on that node cannot have the thing beside this hold."""
+        if (self.service, self.slot) == (service, slot):
+            return False
+        if self.service == service and not thing.name.startswith(ADDRESS):
+            return False  # its instances share what they share on purpose; an address nobody can
+        return self.everywhere or thing.everywhere or self.node == node
+
+
+def things(
+    service: Service, drivers: Mapping[str, Driver], resolved: Mapping[str, str]
+) -> tuple[Thing, ...] | str:
+    """All that its resources name here; or why that cannot be told yet.
+
+    resolved  addresses by host name, as this node would use them.
+    """
+    found: set[Thing] = set()
+    for resource in service.resources:
+        if resource.common.disable:
+            continue
+        for name in _exclusive(resource, drivers):
+            address = name.removeprefix(ADDRESS)
+            if address != name and not _literal(address):
+                if address not in resolved:
+                    return f"{resource.rid}: {address} has no address yet"
+                name = ADDRESS + resolved[address]
+            found.add(Thing(name, _everywhere(service, resource, name)))
+    wide = {thing.name for thing in found if thing.everywhere}
+    return tuple(sorted(thing for thing in found if thing.everywhere or thing.name not in wide))
+
+
+def names(service: Service, drivers: Mapping[str, Driver]) -> tuple[str, ...]:
+    """Host names to be resolved before it can be claimed."""
+    named = {name for r in service.resources if not r.common.disable for name in _exclusive(r, drivers)}
+    found = (name.removeprefix(ADDRESS) for name in named if name.startswith(ADDRESS))
+    return tuple(sorted(name for name in found if not _literal(name)))
+
+
+def on_shared(service: Service, drivers: Mapping[str, Driver]) -> bool:
+    """It has a disk or filesystem that another host could have at the same time."""
+    return any(
+        _everywhere(service, resource, name)
+        for resource in service.resources
+        if not resource.common.disable
+        for name in _exclusive(resource, drivers)
+        if not name.startswith(ADDRESS)
+    )
+
+
+def written(holds: Iterable[Hold]) -> str:
+    return json.dumps([asdict(hold) for hold in sorted(holds)], sort_keys=True)
+
+
+def read(text: str) -> tuple[Hold, ...] | None:
+    """The reverse of `written`; None when it cannot be understood."""
+    try:
+        kept: Any = json.loads(text)
+        holds = tuple(Hold(**hold) for hold in kept)
+    except (ValueError, TypeError):
+        return None
+    return (
+        holds if all(isinstance(hold.epoch, int) and isinstance(hold.node, str) for hold in holds) else None
+    )
+
+
+def _exclusive(resource: Resource, drivers: Mapping[str, Driver]) -> tuple[str, ...]:
+    said = getattr(drivers.get(resource.kind), "exclusive", None)
+    return tuple(said(resource.spec)) if said else ()
+
+
+def _everywhere(service: Service, resource: Resource, name: str) -> bool:
+    """Where it fails over its disks are those of several hosts; elsewhere only what is called shared."""
+    if name.startswith(ADDRESS):
+        return True
+    if name.startswith(OF_ONE_HOST):
+        return False
+    return resource.common.shared or (service.topology == "failover" and len(service.nodes) > 1)
+
+
+def _literal(address: str) -> bool:
+    return ":" in address or all(part.isdigit() for part in address.split("."))
