@@ -31,7 +31,7 @@ def of(*names: str, **common) -> Resource:
 
 
 def store(n2=N2, *held, **raw) -> claims.View:
-    """A view with both sessions, the document of web at revision 3, and these claims (key, Claim, *Thing)."""
+    """A view with both sessions, a document of web and these claims (key, Claim, *Thing)."""
     texts = {keys.session("n1"): session_text(N1), keys.document("root/web"): "web"}
     if n2:
         texts[keys.session("n2")] = n2 if isinstance(n2, str) else session_text(n2)

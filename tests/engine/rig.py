@@ -12,7 +12,6 @@ operations change; `fails`, `lies` and `hangs` name operations as they print ("s
 """
 
 import asyncio
-import selectors
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from reconciler.engine.wishes import Wishes
 from reconciler.model import Common, Goal, Observed, Outcome, Owner, Resource, Service, State, settled
 from reconciler.operations import Operation
 from reconciler.settings import Settings
+from reconciler.testing.simloop import SimLoop
 
 KEY = "root/svc"
 UP, DOWN = Observed(State.UP), Observed(State.DOWN)
@@ -297,24 +297,3 @@ def simulate(story: Story, **things: Observed) -> None:
         loop.run_until_complete(whole())
     finally:
         loop.close()
-
-
-class SimLoop(asyncio.SelectorEventLoop):
-    """Jumps to its next timer instead of waiting for it."""
-
-    def __init__(self) -> None:
-        selector = selectors.DefaultSelector()
-        super().__init__(selector)
-        self._now, real = 0.0, selector.select
-
-        def jump(timeout: float | None = None) -> Any:
-            events = real(0)
-            if not events and timeout is None:
-                raise RuntimeError("every task waits and no timer is set")
-            self._now += 0.0 if events else timeout or 0.0
-            return events
-
-        selector.select = jump  # type: ignore[method-assign]  # that is what simulating it means
-
-    def time(self) -> float:
-        return self._now

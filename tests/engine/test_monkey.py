@@ -12,7 +12,8 @@ import pytest
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.errors import NeedsPerson
 from reconciler.model import Outcome, Resource, State
-from tests.engine.rig import DOWN, KEY, UNMADE, Host, Rig, SimLoop, World, res, service
+from reconciler.testing.simloop import SimLoop
+from tests.engine.rig import DOWN, KEY, UNMADE, Host, Rig, World, res, service
 
 SEED = int(os.environ.get("STANDFAST_SEED", random.randrange(1 << 32)))
 DAYS = int(os.environ.get("STANDFAST_DAYS", "40"))
