@@ -95,6 +95,7 @@ class Bed:
     def stop(self, member: int) -> None:
         """It keeps its connections and answers nobody; `go_on` ends it."""
         self._running[member].send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._running[member].pid, os.WSTOPPED)  # until then its threads may answer
 
     def go_on(self, member: int) -> None:
         self._running[member].send_signal(signal.SIGCONT)
