@@ -211,7 +211,7 @@ async def test_log_is_rotated_under_a_writing_program(world, tmp_path):
     world.programs.runner.logs._biggest = 5000
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    await world.works(sh(f"while read word <{gate}; do seq -s$word 1 3000; done"))
+    await world.works(sh(f"while :; do read word <{gate} && seq -s$word 1 3000; done"))
     log = world.programs.runner.logs.of(WEB)
     for word in "abcde":
         gate.write_text(f"{word}\n")
