@@ -138,6 +138,28 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Which store it is, and how far it was.
+
+    cluster   etcd's cluster id; alike in all clusters that were set up with the same names and addresses
+    store     the random id that we wrote at init, new at every recovery; "" when there is none
+    revision  the highest seen
+    """
+
+    cluster: str
+    store: str
+    revision: int
+
+
+class SharedStore(Store, Protocol):
+    """A store of several hosts: it tells whether it is still the one that was known."""
+
+    async def identity(self) -> Identity:
+        """Of the store that answers. Raises StoreLost as all calls do."""
+        ...
+
+
 class Journal(Protocol):
     """Events for people, kept by days and size."""
 

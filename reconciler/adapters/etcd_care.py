@@ -16,20 +16,6 @@ _GAUGE = re.compile(r"^(etcd_server_quota_backend_bytes) (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Which store it is, and how far it was.
-
-    cluster   etcd's cluster id; alike in all clusters that were set up with the same names and addresses
-    store     the random id that we wrote at init, new at every recovery; "" when there is none
-    revision  the highest seen
-    """
-
-    cluster: str
-    store: str
-    revision: int
-
-
-@dataclass(frozen=True)
 class Status:
     """One member. Sizes in bytes."""
 

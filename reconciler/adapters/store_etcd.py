@@ -10,12 +10,12 @@ import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping
 
 from reconciler.adapters import etcd_wire as wire
-from reconciler.adapters.etcd_care import Identity, Status, compact_if_due, new_id, statuses
+from reconciler.adapters.etcd_care import Status, compact_if_due, new_id, statuses
 from reconciler.adapters.etcd_gateway import Gateway
 from reconciler.adapters.etcd_settings import EtcdSettings
 from reconciler.adapters.etcd_watch import Watch
 from reconciler.adapters.history import well_formed
-from reconciler.contracts import Change, Entry, Snapshot
+from reconciler.contracts import Change, Entry, Identity, Snapshot
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost
 
 PAGE = 1000  # keys in one answer

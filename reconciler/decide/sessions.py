@@ -158,6 +158,8 @@ def renewal(committed: bool, mine: Session, sent: str, found: tuple[Session | No
     session, token = found
     if session is None or not session.open or session.epoch != mine.epoch or session.secret != mine.secret:
         return Renewal.LOST
+    if session.fencing:
+        return Renewal.LOST  # whoever began to fence me does not look back
     # The commit got through and its reply was lost, exactly when my own token is what stands there.
     return Renewal.MINE if token == sent else Renewal.LOST
 

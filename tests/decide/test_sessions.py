@@ -67,6 +67,7 @@ def test_the_clock_belongs_to_a_revision():
         pytest.param(False, (but(epoch=8), "t1"), Renewal.LOST, id="a later epoch"),
         pytest.param(False, (but(secret="clone"), "t1"), Renewal.LOST, id="a clone under my name"),
         pytest.param(False, (None, "t1"), Renewal.LOST, id="the record is gone"),
+        pytest.param(False, (but(fencing="n2"), "t1"), Renewal.LOST, id="somebody is about to fence me"),
     ],
 )
 def test_renewal(committed, found, means):

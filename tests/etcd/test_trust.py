@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from reconciler.adapters.etcd_care import Identity
+from reconciler.contracts import Identity
 from reconciler.adapters.etcd_settings import EtcdSettings
 from reconciler.adapters.store_etcd import EtcdStore
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost, UnknownOutcome

@@ -1,0 +1,141 @@
+"""Sessions and beats of all nodes, by this node's own clock → who is dead, and their sessions closed.
+
+Everybody may find a node dead; comparing the beat that stood and the session makes it one close.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from reconciler.contracts import Clock, Entry, Store
+from reconciler.decide import keys
+from reconciler.decide.sessions import (
+    Answers,
+    Level,
+    Session,
+    Still,
+    answered,
+    dead,
+    may_judge,
+    read,
+    watched,
+    written,
+)
+from reconciler.engine.follow import Follower
+from reconciler.errors import MayHeal, NeedsPerson, StoreLost
+
+LONGEST, SHORTEST = 0.25, 0.02  # seconds between two looks at the clocks
+
+
+class Beats:
+    """`gap` is I + 2r, `back` is r + E. `alive`: whether a node is myself with a session of now."""
+
+    def __init__(
+        self, store: Store, clock: Clock, gap: float, back: float, alive: Callable[[str], bool]
+    ) -> None:
+        self._store, self._clock, self._gap, self._back, self._alive = store, clock, gap, back, alive
+        self._follower = Follower(store, (keys.SESSIONS, keys.BEATS), self._changed, self.heard, gap / 4)
+        self._stills: Mapping[str, Still] = {}
+        self._answers: Answers | None = None
+        self._tried: dict[str, tuple[int, int]] = {}
+        self.closed: Callable[[str], None] = lambda node: None
+
+    async def follow(self) -> None:
+        """For ever; raises StoreLost."""
+        await self._follower.run()
+
+    def heard(self) -> None:
+        """The store answered me."""
+        self._answers = answered(self._answers, self._clock.boottime(), self._gap)
+
+    def acknowledged(self, revision: int) -> None:
+        """A renewal of mine, which has to come back."""
+        self._follower.expect(revision, self._back)
+
+    @property
+    def trouble(self) -> str:
+        return self._follower.trouble
+
+    def still(self) -> Mapping[str, float]:
+        """Seconds since I saw each node's beat move. From any thread."""
+        now = self._clock.boottime()
+        return {node: now - still.since for node, still in self._stills.items()}
+
+    def highest_epoch(self) -> int:
+        return max((session.epoch for session, _ in self._sessions().values() if session), default=0)
+
+    async def judge(self) -> None:
+        """For ever: close each session whose beat stood for its T, unless the silence was the store's."""
+        while True:
+            await asyncio.sleep(self._until_due())
+            for node in self.dead():
+                try:
+                    await self.close(node)
+                except StoreLost:
+                    raise
+                except (MayHeal, NeedsPerson):
+                    await asyncio.sleep(self._gap / 4)  # it stands there still, or not: look again
+                    self._tried.pop(node, None)
+
+    def dead(self) -> tuple[str, ...]:
+        """Nodes whose session may be closed now."""
+        now = self._clock.boottime()
+        if not may_judge(self._answers, now, self._gap):
+            return ()
+        return tuple(
+            node
+            for node, (session, revision) in self._sessions().items()
+            if dead(session, self._stills.get(node), now)
+            and not self._alive(node)
+            and self._tried.get(node) != (revision, self._stills[node].revision)
+        )
+
+    async def close(self, node: str, surely: bool = False) -> bool:
+        """Whether it was closed by this. `surely`: a fence or a person says that it is off."""
+        session, revision = self._sessions().get(node, (None, 0))
+        still = self._stills.get(node)
+        if session is None or still is None or not session.open:
+            return False
+        self._tried[node] = (revision, still.revision)
+        closed = replace(session, open=False, epoch=session.epoch + 1)
+        if surely:
+            closed = replace(closed, level=Level.FENCED)
+        compare = {keys.session(node): revision, keys.beat(node): still.revision}
+        done = await self._store.commit(compare, {keys.session(node): written(closed)})
+        self.heard()
+        if done is None:
+            # It moved, or another node was quicker; a watch that does not say so is silent.
+            self._follower.expect(self._follower.reached + 1, self._back)
+            return False
+        self._follower.own(keys.session(node), written(closed), done)
+        self.closed(node)
+        return True
+
+    def _sessions(self) -> dict[str, tuple[Session | None, int]]:
+        return {
+            key.removeprefix(keys.SESSIONS): (read(entry.value), entry.revision)
+            for key, entry in self._follower.entries.items()
+            if key.startswith(keys.SESSIONS)
+        }
+
+    def _changed(self, key: str, entry: Entry | None) -> None:
+        if not key.startswith(keys.BEATS):
+            return
+        revisions = {node: still.revision for node, still in self._stills.items()}
+        node = key.removeprefix(keys.BEATS)
+        if entry is None:
+            revisions.pop(node, None)
+        else:
+            revisions[node] = entry.revision
+        self._stills = watched(self._stills, revisions, self._clock.boottime())
+
+    def _until_due(self) -> float:
+        """Until the next beat will have stood for its T."""
+        now = self._clock.boottime()
+        due = [
+            self._stills[node].since + session.wait - now
+            for node, (session, _) in self._sessions().items()
+            if session and session.open and node in self._stills
+        ]
+        return min(max(min(due, default=math.inf), SHORTEST), LONGEST)

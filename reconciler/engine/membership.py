@@ -1,0 +1,150 @@
+"""A shared store, a guard, the times → this node as a member: its session kept, those of the dead closed.
+
+Runs wherever its store runs: on a thread and loop of its own in production, so that nothing else the
+agent does delays a renewal; on the loop of a simulation.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from reconciler.contracts import Clock, Identity, SharedStore
+from reconciler.decide.timing import Timing
+from reconciler.engine.beats import Beats
+from reconciler.engine.keepers import Guard, Keepsake, Mark, Standing, Terms
+from reconciler.engine.session import Me, OwnSession
+from reconciler.errors import MayHeal, NeedsPerson, StoreLost
+
+KEPT_EVERY = 10.0  # seconds after which a higher revision is remembered at the latest
+
+
+class Membership:
+    """`told` hears of each change of the standing, from within the loop this runs on."""
+
+    def __init__(
+        self,
+        me: Me,
+        store: SharedStore,
+        clock: Clock,
+        guard: Guard,
+        keepsake: Keepsake,
+        timing: Timing,
+        terms: Terms,
+        told: Callable[[Standing], None],
+    ) -> None:
+        gap, back = timing.renew + 2 * timing.request, timing.request + timing.leaderless
+        self._me, self._store, self._keepsake = me, store, keepsake
+        self._retry = timing.renew / 10
+        self._mark = keepsake.mark()
+        self._own = OwnSession(me, store, clock, guard, keepsake, terms, timing.renew)
+        self._beats = Beats(store, clock, gap, back, self._is_me)
+        self._own.told = told
+        self._own.heard = self._beats.heard
+        self._own.acknowledged = self._acknowledged
+        self._own.least_epoch = lambda: max(self._mark.epoch, self._beats.highest_epoch())
+        self._told = told
+
+    @property
+    def standing(self) -> Standing:
+        return self._own.standing
+
+    @property
+    def trouble(self) -> str:
+        return self._beats.trouble
+
+    def still(self) -> Mapping[str, float]:
+        """Seconds since each node's beat moved, as seen from here."""
+        return self._beats.still()
+
+    async def run(self) -> None:
+        """Until it has left; ends what it began. Raises StoreLost: nothing starts until it is accepted."""
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self._same_store()
+            life = asyncio.create_task(self._own.live(), name="renew the session")
+            tasks = [
+                life,
+                asyncio.create_task(self._beats.follow(), name="follow the beats"),
+                asyncio.create_task(self._beats.judge(), name="judge the beats"),
+                asyncio.create_task(self._remember(), name="remember the store"),
+            ]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except StoreLost as fault:
+            # Renewing has ended: what is up here ends by its deadline, and nothing more starts.
+            self._own.standing = Standing(why=str(fault))
+            self._told(self.standing)
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def set_terms(self, terms: Terms) -> None:
+        await self._own.set_terms(terms)
+
+    async def leave(self) -> None:
+        await self._own.leave()
+
+    async def close(self, node: str) -> bool:
+        """A fence or a person says that it is off: no waiting."""
+        return await self._beats.close(node, surely=True)
+
+    # --- which store it is -----------------------------------------------------------------
+
+    async def _same_store(self) -> None:
+        """The store compares itself with what it was given as known; the first one is remembered."""
+        while True:
+            try:
+                found = await self._store.identity()
+                break
+            except StoreLost:
+                raise
+            except (MayHeal, NeedsPerson) as fault:
+                self._told(Standing(why=str(fault)))
+                await asyncio.sleep(self._retry)
+        if why := another(self._mark.identity, found):
+            raise StoreLost(
+                f"{why}: look at `standfast cluster status`, then `standfast cluster accept-store`"
+            )
+        self._mark = Mark(found, self._mark.epoch)
+
+    def _acknowledged(self, revision: int) -> None:
+        self._beats.acknowledged(revision)
+        identity = self._mark.identity
+        if identity and revision > identity.revision:
+            self._mark = replace(self._mark, identity=replace(identity, revision=revision))
+
+    async def _remember(self) -> None:
+        """A disk that hangs delays this, and no renewal."""
+        kept = self._keepsake.mark()
+        while True:
+            epoch = max(self._mark.epoch, self._beats.highest_epoch())
+            self._mark = replace(self._mark, epoch=epoch)
+            if self._mark != kept:
+                kept = self._mark
+                await self._keepsake.keep(kept)
+            await asyncio.sleep(KEPT_EVERY)
+
+    def _is_me(self, node: str) -> bool:
+        return node == self._me.node and self.standing.session is not None
+
+
+def another(known: Identity | None, found: Identity) -> str:
+    """Why it is not the store that was known, "" when it is."""
+    if known is None:
+        return ""
+    if (found.store, found.cluster) != (known.store, known.cluster):
+        has = f"has the id {found.store}" if found.store else "has no id"
+        return f"the store was replaced: it {has}, ours is {known.store}"
+    if found.revision < known.revision:
+        return (
+            f"the store went back in time: it is at revision {found.revision} and was at {known.revision}"
+        )
+    return ""
+
+
+def accepted(mark: Mark) -> Mark:
+    """After `accept-store`: whichever store comes next is ours; epochs go on above all remembered."""
+    return Mark(None, mark.epoch)

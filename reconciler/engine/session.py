@@ -1,0 +1,356 @@
+"""A node that may hold claims → its session: opened or continued, renewed in time, ended at once when lost.
+
+    nothing ──open: epoch + 1, or continue: same boot and secret──▶ sent ──acknowledged──▶ held
+    held ──deadline passed, another token, closed, guard gone──▶ nothing
+
+Every renewal compares both of its keys and puts a fresh random token. A token of mine that is found
+counts from the clock read before *that* token was sent, however late its answer.
+"""
+
+import asyncio
+import math
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from reconciler.contracts import Clock, Store
+from reconciler.decide import keys
+from reconciler.decide.sessions import Level, Renewal, Session, continues, deadline, read, renewal, written
+from reconciler.engine.keepers import Guard, Keepsake, Standing, Terms
+from reconciler.errors import MayHeal, NeedsPerson, StoreLost, UnknownOutcome
+
+ENDING = ("killing", "stopping")
+DUPLICATE = "another node lives under this name"
+POISON = "duplicate node"
+"""A token that nobody sent to renew: whoever finds it has lost the session, too."""
+MOST_SENT = 100  # renewals without an answer that are told from those of another me
+
+
+@dataclass(frozen=True)
+class Me:
+    node: str
+    boot_id: str
+
+
+@dataclass
+class Kept:
+    """The keys of this node as last known. `sent`: clock before each send that may stand there now."""
+
+    session: Session
+    revision: int
+    beat: int
+    sent: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The same keys as read. `text`: of the record, "" when there is none."""
+
+    session: Session | None
+    text: str
+    revision: int
+    token: str
+    beat: int
+
+
+class OwnSession:
+    """One agent's. `told` hears of every change; `acknowledged` of the revision of every renewal."""
+
+    def __init__(
+        self,
+        me: Me,
+        store: Store,
+        clock: Clock,
+        guard: Guard,
+        keepsake: Keepsake,
+        terms: Terms,
+        every: float,
+    ) -> None:
+        self._me, self._store, self._clock = me, store, clock
+        self._guard, self._keepsake = guard, keepsake
+        self._terms, self._every = terms, every
+        self._kept: Kept | None = None
+        self._granted: Terms | None = None  # what the record in the store promises
+        self._acked = -math.inf  # clock before the last acknowledged send
+        self._given = math.inf  # the deadline that the guard has
+        self._opened = False  # in the guard
+        self._duplicate = False
+        self._seen_beat = 0
+        self._leaving: asyncio.Future[None] | None = None
+        self._wake = asyncio.Event()
+        self.standing = Standing(why="not opened yet")
+        self.told: Callable[[Standing], None] = lambda standing: None
+        self.heard: Callable[[], None] = lambda: None
+        self.acknowledged: Callable[[int], None] = lambda revision: None
+        self.least_epoch: Callable[[], int] = lambda: 0
+
+    async def live(self) -> None:
+        """Until it leaves; raises StoreLost."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            self._wake.clear()
+            if self._leaving and await self._left(self._leaving):
+                return
+            try:
+                pause = await self._turn()
+            except StoreLost:
+                raise
+            except (MayHeal, NeedsPerson) as fault:
+                self._say(str(fault))
+                pause = self._every / 10
+            try:
+                async with asyncio.timeout_at(began + max(pause, self._every / 50)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def set_terms(self, terms: Terms) -> None:
+        """Raised: in force once the record says so. Lowered: the guard knows first.
+
+        Raises MayHeal when the store has not answered for so long that a shorter deadline is over.
+        """
+        if self._kept and self._acked + terms.limit < self._given:
+            shorter = deadline(self._acked, terms.limit)
+            if shorter <= self._clock.boottime() + self._every:
+                raise MayHeal("the store has not answered lately: terms are lowered only while it does")
+            self._terms = terms
+            await self._give(shorter)
+        self._terms = terms
+        self._wake.set()
+
+    async def leave(self) -> None:
+        """Close it, with nothing up any more. Raises MayHeal while anything is listed."""
+        self._leaving = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        await self._leaving
+
+    async def _left(self, asked: "asyncio.Future[None]") -> bool:
+        """Between two renewals, so that none of them is in its way."""
+        kept, self._leaving = self._kept, None
+        try:
+            if kept is not None:
+                await self._guard.close()
+                self._kept, self._opened = None, False
+                self._tell(Standing(why="left"))
+                await self._put_closed(kept)
+        except (MayHeal, NeedsPerson) as fault:
+            if self._kept is not None:
+                asked.set_exception(fault)
+                return False
+        asked.set_result(None)  # a close that the store did not take: it waits for T
+        return True
+
+    async def _put_closed(self, kept: Kept) -> None:
+        """It has stopped for sure: whatever a service requires, it may be succeeded."""
+        own = keys.session(self._me.node)
+        closed = replace(kept.session, open=False, epoch=kept.session.epoch + 1, level=Level.FENCED)
+        compare = {own: kept.revision, keys.beat(self._me.node): kept.beat}
+        await self._store.commit(compare, {own: written(closed)})
+
+    # --- one turn --------------------------------------------------------------------------
+
+    async def _turn(self) -> float:
+        """Seconds until the next one."""
+        if self._kept is None and not await self._begin():
+            return self._every
+        if self._kept is None:
+            return 0.0
+        return await self._renew(self._kept)
+
+    async def _renew(self, kept: Kept) -> float:
+        if self._guard.lost.is_set():
+            return await self._end("the guard is gone, or has ended the session")
+        now = self._clock.boottime()
+        if self._passed(now):
+            return await self._end("no renewal was acknowledged before the deadline")
+        record, token = self._record(kept.session), secrets.token_hex(8)
+        kept.sent[token] = now
+        puts = {keys.beat(self._me.node): token}
+        if record != kept.session:
+            puts[keys.session(self._me.node)] = written(record)
+        compare = {keys.session(self._me.node): kept.revision, keys.beat(self._me.node): kept.beat}
+        try:
+            revision = await self._store.commit(compare, puts)
+        except UnknownOutcome:
+            revision = None
+            if len(kept.sent) > MOST_SENT:  # in maintenance it may go on for days
+                del kept.sent[next(iter(kept.sent))]
+        except MayHeal:
+            del kept.sent[token]  # it was not even sent
+            raise
+        if revision is None:
+            return await self._look_back(kept, token)
+        self.heard()
+        session_at = revision if record != kept.session else kept.revision
+        return await self._mine(kept, token, Found(record, "", session_at, token, revision))
+
+    async def _look_back(self, kept: Kept, token: str) -> float:
+        """It was refused, or nobody knows: which of my tokens stands there?"""
+        found = await self._read()
+        known = found.token if found.token in kept.sent else token
+        match renewal(False, kept.session, known, (found.session, found.token)):
+            case Renewal.MINE:
+                moved = found.beat != kept.beat
+                pause = await self._mine(kept, known, found)
+                return pause if moved else 0.0
+            case _:
+                return await self._lost(kept, found)
+
+    async def _mine(self, kept: Kept, token: str, found: Found) -> float:
+        """That token stands: the deadline moves, unless it has passed before we heard."""
+        assert found.session is not None
+        if self._passed(self._clock.boottime()):
+            return await self._end("no renewal was acknowledged before the deadline")
+        if found.beat != kept.beat:
+            kept.sent = {token: kept.sent[token]}  # what else was sent compares an older beat: it fails
+        kept.session, kept.revision, kept.beat = found.session, found.revision, found.beat
+        if found.session.wait == self._terms.wait:
+            self._granted = self._terms
+        self._acked = max(self._acked, kept.sent[token])
+        if self._acked == -math.inf:
+            return 0.0  # the beat of the agent before us: nothing of ours yet
+        limit = min(self._terms.limit, (self._granted or self._terms).limit)
+        await self._give(deadline(self._acked, limit))
+        self.acknowledged(kept.beat)
+        return self._every
+
+    def _record(self, now: Session) -> Session:
+        """The record to be written with this renewal: a shorter T only once the guard has a shorter D."""
+        terms = self._terms
+        if terms.wait < now.wait and self._given > deadline(self._acked, terms.limit):
+            return now
+        return replace(now, wait=terms.wait, level=terms.level)
+
+    def _passed(self, now: float) -> bool:
+        return self._opened and now >= self._given
+
+    async def _give(self, instant: float) -> None:
+        """The guard gets it first, and all who act after it."""
+        assert self._kept is not None
+        try:
+            if self._opened:
+                await self._guard.extend(instant)
+            else:
+                await self._guard.open(self._kept.session.epoch, instant)
+        except MayHeal as fault:
+            await self._end(f"the guard refuses: {fault}")
+            return
+        self._opened, self._given = True, instant
+        self._tell(Standing(self._kept.session, self._kept.revision, instant))
+
+    # --- its end ---------------------------------------------------------------------------
+
+    async def _lost(self, kept: Kept, found: Found) -> float:
+        record = found.session
+        if record is None or not record.open:
+            return await self._end("the session was lost: another node closed it")
+        if record.fencing:
+            return await self._end(f"the session was lost: {record.fencing} has begun to fence this node")
+        self._duplicate = True
+        why = f"the session was lost: {DUPLICATE}"
+        self._tell(Standing(why=why, duplicate=True))
+        if record.epoch == kept.session.epoch:
+            await self._poison(found)
+        return await self._end(why)
+
+    async def _poison(self, found: Found) -> None:
+        """The other me must not go on either, and neither of us with this session: before our end."""
+        self._keepsake.new_secret()
+        compare = {keys.session(self._me.node): found.revision, keys.beat(self._me.node): found.beat}
+        try:
+            await self._store.commit(compare, {keys.beat(self._me.node): POISON})
+        except (MayHeal, NeedsPerson) as fault:
+            self._say(f"{self.standing.why}; {fault}")
+
+    async def _end(self, why: str) -> float:
+        """All who act stop now; the guard ends what it lists."""
+        self._kept, self._granted = None, None
+        self._acked, self._given, self._opened = -math.inf, math.inf, False
+        self._tell(Standing(why=why, duplicate=self._duplicate))
+        try:
+            await self._guard.trip(why)
+        except MayHeal as fault:
+            self._say(f"{why}; {fault}")
+        return 0.0
+
+    # --- its beginning ---------------------------------------------------------------------
+
+    async def _begin(self) -> bool:
+        """Continue the session of an agent before us, or open one; False: not yet."""
+        if self._guard.lost.is_set():
+            return self._not_yet("the guard is gone")
+        guard, found = await self._guard.state(), await self._read()
+        record, secret = found.session, self._keepsake.secret()
+        if found.text and record is None:
+            return self._not_yet(
+                f"the record of {self._me.node} is not understood: a later version wrote it"
+            )
+        own = record is not None and (record.boot_id, record.secret) == (self._me.boot_id, secret)
+        if record and continues(record, self._me.boot_id, secret) and record.epoch > guard.last:
+            self._kept = Kept(record, found.revision, found.beat, {found.token: -math.inf})
+            if math.isinf(record.wait):
+                self._terms = self._terms.maintenance  # its owner clears it, not a restart
+            return True
+        if guard.phase != "idle":
+            if guard.phase not in ENDING:
+                await self._guard.trip("the session that it guards is over")
+            return self._not_yet("waits until the guard has seen everything gone")
+        if record and record.open and not own:
+            return self._another(found)
+        return await self._open(found, secret, guard.last)
+
+    def _another(self, found: Found) -> bool:
+        """An open session of this name: that of a boot before, or of another me, who moves the beat."""
+        self._duplicate |= self._seen_beat not in (0, found.beat) and found.token != POISON
+        self._seen_beat = found.beat
+        if self._duplicate:
+            return self._not_yet(f"{DUPLICATE}: rename one of them, or end it")
+        return self._not_yet(
+            "an earlier session of this node is open: it is closed once it stood for its T"
+        )
+
+    async def _open(self, found: Found, secret: str, last: int) -> bool:
+        before = found.session.epoch if found.session else 0
+        epoch = max(before, last, self.least_epoch()) + 1
+        terms = self._terms
+        record = Session(self._me.node, epoch, self._me.boot_id, secret, terms.wait, terms.level)
+        token, now = secrets.token_hex(8), self._clock.boottime()
+        own, beat = keys.session(self._me.node), keys.beat(self._me.node)
+        revision = await self._store.commit(
+            {own: found.revision, beat: found.beat}, {own: written(record), beat: token}
+        )
+        self.heard()
+        if revision is None:
+            return False
+        self._duplicate, self._seen_beat = False, 0
+        self._kept = Kept(record, revision, found.beat, {token: now})
+        await self._mine(self._kept, token, Found(record, "", revision, token, revision))
+        return False
+
+    # --- small things ----------------------------------------------------------------------
+
+    async def _read(self) -> Found:
+        own, beat = keys.session(self._me.node), keys.beat(self._me.node)
+        session, token = (await self._store.read(own)).entries, (await self._store.read(beat)).entries
+        self.heard()
+        record, mark = session.get(own), token.get(beat)
+        return Found(
+            read(record.value) if record else None,
+            record.value if record else "",
+            record.revision if record else 0,
+            mark.value if mark else "",
+            mark.revision if mark else 0,
+        )
+
+    def _not_yet(self, why: str) -> bool:
+        self._tell(Standing(why=why, duplicate=self._duplicate))
+        return False
+
+    def _say(self, why: str) -> None:
+        self._tell(replace(self.standing, why=why))
+
+    def _tell(self, standing: Standing) -> None:
+        if standing != self.standing:
+            self.standing = standing
+            self.told(standing)
