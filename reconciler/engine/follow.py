@@ -74,11 +74,11 @@ class Follower:
             del self.entries[key]
             self._changed(key, None)
         self.reached = max(self.reached, start)
-        self.trouble = ""
         self.ready.set()
         changes = self._store.watch(start)
         try:
             async for change in changes:
+                self.trouble = ""
                 self._take(change)
                 self.reached = max(self.reached, change.revision)
                 if self._gone:

@@ -73,15 +73,16 @@ class Keepsake(Protocol):
 
 @dataclass(frozen=True)
 class Terms:
-    """T, D and the safety level that a session promises. T and D without end: maintenance."""
+    """T, D, I and the safety level that a session promises. T and D without end: maintenance."""
 
     wait: float
     limit: float
+    every: float
     level: Level
 
     @classmethod
     def of(cls, timing: Timing, level: Level) -> "Terms":
-        return cls(timing.wait, timing.deadline, level)
+        return cls(timing.wait, timing.deadline, timing.renew, level)
 
     @property
     def maintenance(self) -> "Terms":

@@ -36,7 +36,7 @@ class Membership:
         self._me, self._store, self._keepsake = me, store, keepsake
         self._retry = timing.renew / 10
         self._mark = keepsake.mark()
-        self._own = OwnSession(me, store, clock, guard, keepsake, terms, timing.renew)
+        self._own = OwnSession(me, store, clock, guard, keepsake, terms)
         self._beats = Beats(store, clock, gap, back, self._is_me)
         self._own.told = told
         self._own.heard = self._beats.heard
@@ -81,8 +81,8 @@ class Membership:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def set_terms(self, terms: Terms) -> None:
-        await self._own.set_terms(terms)
+    def set_terms(self, terms: Terms) -> None:
+        self._own.set_terms(terms)
 
     async def leave(self) -> None:
         await self._own.leave()

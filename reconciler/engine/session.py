@@ -64,11 +64,10 @@ class OwnSession:
         guard: Guard,
         keepsake: Keepsake,
         terms: Terms,
-        every: float,
     ) -> None:
         self._me, self._store, self._clock = me, store, clock
         self._guard, self._keepsake = guard, keepsake
-        self._terms, self._every = terms, every
+        self._terms = terms
         self._kept: Kept | None = None
         self._granted: Terms | None = None  # what the record in the store promises
         self._acked = -math.inf  # clock before the last acknowledged send
@@ -98,24 +97,18 @@ class OwnSession:
                 raise
             except (MayHeal, NeedsPerson) as fault:
                 self._say(str(fault))
-                pause = self._every / 10
+                pause = self._least().every / 10
             try:
-                async with asyncio.timeout_at(began + max(pause, self._every / 50)):
+                async with asyncio.timeout_at(began + max(pause, self._least().every / 50)):
                     await self._wake.wait()
             except TimeoutError:
                 continue
 
-    async def set_terms(self, terms: Terms) -> None:
-        """Raised: in force once the record says so. Lowered: the guard knows first.
+    def set_terms(self, terms: Terms) -> None:
+        """Raised, they are used once the record says so; lowered, the record says so once they are used.
 
-        Raises MayHeal when the store has not answered for so long that a shorter deadline is over.
+        Until the store answers nothing changes; the standing tells what is in force.
         """
-        if self._kept and self._acked + terms.limit < self._given:
-            shorter = deadline(self._acked, terms.limit)
-            if shorter <= self._clock.boottime() + self._every:
-                raise MayHeal("the store has not answered lately: terms are lowered only while it does")
-            self._terms = terms
-            await self._give(shorter)
         self._terms = terms
         self._wake.set()
 
@@ -153,7 +146,7 @@ class OwnSession:
     async def _turn(self) -> float:
         """Seconds until the next one."""
         if self._kept is None and not await self._begin():
-            return self._every
+            return self._terms.every
         if self._kept is None:
             return 0.0
         return await self._renew(self._kept)
@@ -191,9 +184,7 @@ class OwnSession:
         known = found.token if found.token in kept.sent else token
         match renewal(False, kept.session, known, (found.session, found.token)):
             case Renewal.MINE:
-                moved = found.beat != kept.beat
-                pause = await self._mine(kept, known, found)
-                return pause if moved else 0.0
+                return await self._mine(kept, known, found)
             case _:
                 return await self._lost(kept, found)
 
@@ -202,7 +193,8 @@ class OwnSession:
         assert found.session is not None
         if self._passed(self._clock.boottime()):
             return await self._end("no renewal was acknowledged before the deadline")
-        if found.beat != kept.beat:
+        moved = found.beat != kept.beat
+        if moved:
             kept.sent = {token: kept.sent[token]}  # what else was sent compares an older beat: it fails
         kept.session, kept.revision, kept.beat = found.session, found.revision, found.beat
         if found.session.wait == self._terms.wait:
@@ -210,10 +202,17 @@ class OwnSession:
         self._acked = max(self._acked, kept.sent[token])
         if self._acked == -math.inf:
             return 0.0  # the beat of the agent before us: nothing of ours yet
-        limit = min(self._terms.limit, (self._granted or self._terms).limit)
-        await self._give(deadline(self._acked, limit))
+        if not moved:
+            return 0.0  # known before: a shorter deadline would count from too long ago
+        await self._give(deadline(self._acked, self._least().limit))
         self.acknowledged(kept.beat)
-        return self._every
+        return self._least().every if self._record(kept.session) == kept.session else 0.0
+
+    def _least(self) -> Terms:
+        """Of what is wanted and what the record promises: both are kept."""
+        if self._granted is None or self._granted.limit > self._terms.limit:
+            return self._terms
+        return self._granted
 
     def _record(self, now: Session) -> Session:
         """The record to be written with this renewal: a shorter T only once the guard has a shorter D."""

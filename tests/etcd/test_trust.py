@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from reconciler.contracts import Identity
 from reconciler.adapters.etcd_settings import EtcdSettings
 from reconciler.adapters.store_etcd import EtcdStore
+from reconciler.contracts import Identity
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost, UnknownOutcome
 from tests.etcd import certificates
 from tests.etcd.bed import DEFAULTS, Bed, needs_etcd
