@@ -42,6 +42,21 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class Holder:
+    """My session of now, and the revision of its record: no other commit of mine can be taken."""
+
+    session: Session
+    revision: int
+
+    def claims(self, slot: int, things: tuple[str, ...]) -> Claim:
+        return Claim(slot, self.session.node, self.session.epoch, things)
+
+    @property
+    def compared(self) -> Mapping[str, int]:
+        return {keys.session(self.session.node): self.revision}
+
+
+@dataclass(frozen=True)
 class View:
     """The store as far as it was read.
 
@@ -129,15 +144,13 @@ def mine(service: str, me: Session, view: View) -> Claim | None:
 # --- to have it ----------------------------------------------------------------------------
 
 
-def take(
-    service: Service, wanted: tuple[Thing, ...], level: Level, me: Session, view: View
-) -> Commit | str:
+def take(service: Service, wanted: tuple[Thing, ...], level: Level, me: Holder, view: View) -> Commit | str:
     """The commit that claims its first free slot for my session, or why I have to wait.
 
     level  what its holder before must have had (`needed`).
     """
     key = service.key
-    if mine(key, me, view):
+    if mine(key, me.session, view):
         return "it is held here already"
     if not view.revision(keys.document(key)):
         return "its document is not in the store yet"
@@ -146,7 +159,7 @@ def take(
     slot = _free_slot(service, level, view)
     if isinstance(slot, str):
         return slot
-    claim = Claim(slot, me.node, me.epoch, tuple(thing.name for thing in wanted))
+    claim = me.claims(slot, tuple(thing.name for thing in wanted))
     made = _holds(key, claim, wanted, level, view)
     if isinstance(made, str):
         return made
@@ -154,10 +167,9 @@ def take(
     earlier = set(before.things if before else ()) - set(claim.things)
     dropped = _without(key, slot, sorted(earlier), view)
     slot_key = keys.claim(key, slot)
-    own = keys.session(me.node)
-    compared = (own, slot_key, keys.document(key), *made, *dropped.compare)
+    compared = (slot_key, keys.document(key), *made, *dropped.compare)
     return Commit(
-        {name: view.revision(name) for name in compared},
+        {**me.compared, **{name: view.revision(name) for name in compared}},
         {slot_key: written(claim), **made, **dropped.puts},
         dropped.deletes,
         claim,
@@ -172,11 +184,12 @@ def give(service: str, claim: Claim, view: View) -> Commit:
     return Commit(compare, dropped.puts, (slot_key, *dropped.deletes))
 
 
-def affirm(service: str, claim: Claim, me: Session, view: View) -> Commit:
+def affirm(service: str, claim: Claim, me: Holder, view: View) -> Commit:
     """The commit that writes my claim again: after it, a release of mine that is still under way fails."""
-    slot_key, own = keys.claim(service, claim.slot), keys.session(me.node)
-    compare = {slot_key: view.revision(slot_key), own: view.revision(own)}
-    return Commit(compare, {slot_key: written(claim)}, claim=claim)
+    slot_key = keys.claim(service, claim.slot)
+    return Commit(
+        {slot_key: view.revision(slot_key), **me.compared}, {slot_key: written(claim)}, claim=claim
+    )
 
 
 def _free_slot(service: Service, level: Level, view: View) -> int | str:

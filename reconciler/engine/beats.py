@@ -69,7 +69,8 @@ class Beats:
         """For ever: close each session whose beat stood for its T, unless the silence was the store's."""
         while True:
             await asyncio.sleep(self._until_due())
-            for node in self.dead():
+            while found := self.dead():  # anew each time: what it compares is what stood just now
+                node = found[0]
                 try:
                     await self.close(node)
                 except StoreLost:

@@ -204,7 +204,10 @@ class OwnSession:
             return 0.0  # the beat of the agent before us: nothing of ours yet
         if not moved:
             return 0.0  # known before: a shorter deadline would count from too long ago
-        await self._give(deadline(self._acked, self._least().limit))
+        instant = deadline(self._acked, self._least().limit)
+        if not self._opened and instant <= self._clock.boottime():
+            return 0.0  # heard of too late to begin with: the next one may be quicker
+        await self._give(instant)
         self.acknowledged(kept.beat)
         return self._least().every if self._record(kept.session) == kept.session else 0.0
 

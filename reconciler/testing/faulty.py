@@ -4,8 +4,7 @@ Several hosts have a way each to one MemoryStore. Like every store it answers wi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
 from reconciler.contracts import Change, Identity, Snapshot, Store
 from reconciler.errors import MayHeal, StoreLost, UnknownOutcome
@@ -53,7 +52,7 @@ class Way:
         self.sent += 1
         unknown = UnknownOutcome("no answer to a commit")
         if self.late is not None:
-            self._later(self.late, self._store.commit(compare, puts, deletes))
+            self._later(self.late, lambda: self._store.commit(compare, puts, deletes))
             await asyncio.sleep(self._request)
             raise unknown
         await self._go(unknown)
@@ -94,10 +93,10 @@ class Way:
             raise none
         await asyncio.sleep(self.slow / 2)
 
-    def _later(self, seconds: float, commit: Coroutine[Any, Any, int | None]) -> None:
+    def _later(self, seconds: float, commit: Callable[[], Awaitable[int | None]]) -> None:
         async def land() -> None:
             await asyncio.sleep(seconds)
-            await commit
+            await commit()
 
         task = asyncio.create_task(land())
         self._late.add(task)

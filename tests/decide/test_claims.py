@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from reconciler.contracts import Entry
 from reconciler.decide import claims, keys, things
-from reconciler.decide.claims import Claim, Commit, give, kept_from, mine, needed, seen, slots, take
+from reconciler.decide.claims import (
+    Claim,
+    Commit,
+    Holder,
+    affirm,
+    give,
+    kept_from,
+    mine,
+    needed,
+    seen,
+    slots,
+    take,
+)
 from reconciler.decide.sessions import Level, Session
 from reconciler.decide.sessions import written as session_text
 from reconciler.decide.things import Hold, Thing
@@ -20,6 +32,7 @@ from resources import disk_vg, fs_ext4, ip_host, ip_route
 
 N1 = Session("n1", 5, "b1", "s1", 10.0, Level.LEASE)
 N2 = Session("n2", 8, "b2", "s2", 10.0, Level.LEASE)
+ME = Holder(N1, 77)
 CLOSED = replace(N2, epoch=9, open=False)
 WEB = Service("web", nodes=("n1", "n2"))
 IP, VG = Thing("address 192.0.2.1", True), Thing("volume group data", True)
@@ -78,7 +91,7 @@ def test_whose_session_is_over_has_nothing(claim, n2, why):
 def test_a_dead_holder_is_succeeded_by_its_level(had, level, opened_again, waits):
     n2 = replace(N2, epoch=10) if opened_again else replace(CLOSED, level=had)
     view = store(n2, ("root/web", held_by("n2", 8)))
-    made = take(WEB, (), level, N1, view)
+    made = take(WEB, (), level, ME, view)
     assert isinstance(made, str) is waits
     if waits:
         assert made.startswith("was held by n2, which is dead: its safety level was lease")
@@ -86,10 +99,10 @@ def test_a_dead_holder_is_succeeded_by_its_level(had, level, opened_again, waits
 
 def test_what_a_claim_compares_and_puts():
     view = store(N2)
-    made = take(WEB, (IP, VG), Level.LEASE, N1, view)
+    made = take(WEB, (IP, VG), Level.LEASE, ME, view)
     assert isinstance(made, Commit)
     assert made.compare == {
-        "sessions/n1": view.revision("sessions/n1"),
+        "sessions/n1": 77,
         "documents/root/web": view.revision("documents/root/web"),
         "claims/root/web/0": 0,
         "things/address 192.0.2.1": 0,
@@ -145,12 +158,12 @@ def test_what_a_claim_compares_and_puts():
     ],
 )
 def test_who_has_to_wait(held, n2, wanted, why):
-    made = take(WEB, wanted, Level.LEASE, N1, store(n2, *held))
+    made = take(WEB, wanted, Level.LEASE, ME, store(n2, *held))
     assert (made if isinstance(made, str) else None) == why
 
 
 def test_without_its_document_nobody_claims():
-    assert take(Service("new"), (), Level.NONE, N1, store()) == "its document is not in the store yet"
+    assert take(Service("new"), (), Level.NONE, ME, store()) == "its document is not in the store yet"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +174,7 @@ def test_without_its_document_nobody_claims():
     ],
 )
 def test_what_is_not_understood_is_not_free(key, why):
-    assert take(WEB, (IP,), Level.NONE, N1, store(CLOSED, **{key: '{"later": 1}'})) == why
+    assert take(WEB, (IP,), Level.NONE, ME, store(CLOSED, **{key: '{"later": 1}'})) == why
 
 
 def test_from_the_dead_a_claim_takes_all_that_was_held():
@@ -172,7 +185,7 @@ def test_from_the_dead_a_claim_takes_all_that_was_held():
         ("root/web", Claim(0, "n2", 8, (VG.name, disk.name)), VG, disk),
         ("root/db", held_by("n1", 5), disk),
     )
-    made = take(WEB, (IP,), Level.LEASE, N1, view)
+    made = take(WEB, (IP,), Level.LEASE, ME, view)
     assert isinstance(made, Commit)
     assert made.deletes == (keys.thing(VG.name),)
     assert things.read(made.puts[keys.thing(disk.name)]) == (Hold("root/db", 0, "n1", 5, False),)
@@ -189,6 +202,14 @@ def test_a_release_gives_back_its_own_and_no_more():
     assert made.compare == {key: view.revision(key) for key in made.compare}
 
 
+def test_a_claim_is_affirmed_by_writing_it_again():
+    claim = Claim(0, "n1", 5, (IP.name,))
+    view = store(N2, ("root/web", claim, IP))
+    made = affirm("root/web", claim, ME, view)
+    assert made.compare == {"sessions/n1": 77, "claims/root/web/0": view.revision("claims/root/web/0")}
+    assert made.puts == {"claims/root/web/0": claims.written(claim)}
+
+
 # --- flex ----------------------------------------------------------------------------------
 
 FARM = Service("web", topology="flex", flex=Flex(target=3), nodes=("n1", "n2", "n3"))
@@ -203,26 +224,26 @@ def test_slots(service, count):
 
 def test_flex_takes_the_first_free_slot_and_only_one():
     view = store(N2, ("root/web", held_by("n2", 8)))
-    made = take(FARM, (), Level.LEASE, N1, view)
+    made = take(FARM, (), Level.LEASE, ME, view)
     assert isinstance(made, Commit)
     assert made.claim == Claim(1, "n1", 5)
     assert mine("root/web", N2, view) == held_by("n2", 8)
     assert mine("root/web", N1, view) is None
     view = store(N2, ("root/web", held_by("n1", 5, 2)))
-    assert take(FARM, (), Level.LEASE, N1, view) == "it is held here already"
+    assert take(FARM, (), Level.LEASE, ME, view) == "it is held here already"
 
 
 def test_flex_instances_share_what_they_call_shared_but_no_address():
     view = store(N2, ("root/web", held_by("n2", 8), VG, IP))
-    assert isinstance(take(FARM, (VG,), Level.LEASE, N1, view), Commit)
-    assert take(FARM, (IP,), Level.LEASE, N1, view) == f"waits for {IP.name}: root/web has it, held by n2"
+    assert isinstance(take(FARM, (VG,), Level.LEASE, ME, view), Commit)
+    assert take(FARM, (IP,), Level.LEASE, ME, view) == f"waits for {IP.name}: root/web has it, held by n2"
 
 
 def test_flex_with_all_slots_taken_says_by_whom():
     two = replace(FARM, flex=Flex(target=1))
-    assert take(two, (), Level.LEASE, N1, store(N2, ("root/web", held_by("n2", 8)))) == "held by n2"
+    assert take(two, (), Level.LEASE, ME, store(N2, ("root/web", held_by("n2", 8)))) == "held by n2"
     none = replace(FARM, flex=Flex(target=0))
-    assert take(none, (), Level.LEASE, N1, store()) == "its target is 0"
+    assert take(none, (), Level.LEASE, ME, store()) == "its target is 0"
 
 
 # --- things --------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from reconciler.adapters.store_memory import MemoryStore
 from reconciler.decide import keys
 from reconciler.decide.sessions import Level, Session, read
 from reconciler.decide.timing import PROFILES, Timing
+from reconciler.engine.cluster import Cluster
 from reconciler.engine.keepers import Mark, Standing, Terms
 from reconciler.engine.membership import Membership
 from reconciler.engine.session import Me
@@ -56,8 +57,10 @@ class Seen:
 class Guard:
     """Ends a session at its deadline or when told, and needs all the time it may to stop everything."""
 
-    def __init__(self, clock: Clock, timing: Timing, killed: Callable[[], None]) -> None:
-        self._clock, self._timing, self._killed = clock, timing, killed
+    def __init__(
+        self, clock: Clock, timing: Timing, killed: Callable[[], None], stopped: Callable[[], None]
+    ) -> None:
+        self._clock, self._timing, self._killed, self._stopped = clock, timing, killed, stopped
         self.lost = asyncio.Event()
         self.phase, self.epoch, self.last, self.deadline = "idle", 0, 0, 0.0
         self.listed = False
@@ -106,6 +109,7 @@ class Guard:
         self.phase, self.last, self.listed = "idle", max(self.last, self.epoch), False
         if self._timer:
             self._timer.cancel()
+        self._stopped()
 
     def _arm(self, instant: float, act: Callable[[], None]) -> None:
         if self._timer:
@@ -142,9 +146,12 @@ class Node:
         self.bed, self.name, self.clock, self.timing = bed, name, clock, timing
         self.way = Way(bed.truth, timing.request)
         self.keepsake = Keepsake(secret or f"secret of {name} {len(bed.nodes)}")
-        self.guard = Guard(clock, timing, self.kill)
+        self.guard = Guard(clock, timing, self.kill, self.stopped)
         self.me = Me(name, boot)
         self.level = Level.WATCHDOG
+        self.desk = Way(bed.truth, timing.request)  # the main loop's own way to the store
+        self.queued: list[str] = []
+        self.running: dict[str, int] = {}  # what is up here, by service: epoch of its claim
         self.standing = Standing()
         self.standings: list[Standing] = []
         self.lost_store = ""
@@ -160,11 +167,42 @@ class Node:
             self.me, self.way, self.clock, self.guard, self.keepsake, self.timing, terms, self._told
         )
         self.task = asyncio.create_task(self._live(self.member))
+        self.cluster = Cluster(
+            self.desk,
+            self.clock,
+            self.timing,
+            lambda: self.standing,
+            lambda service: int(service in self.running),
+            self.queued.append,
+            lambda service: None,
+        )
+        self.following = asyncio.create_task(self.cluster.run())
+
+    def start(self, service: str) -> bool:
+        """Bring it up, if its claim is beyond doubt."""
+        claim = self.cluster.held(service)
+        if claim is None:
+            return False
+        for node in self.bed.nodes:
+            if node is not self and service in node.running:
+                self.bed.truth.broken.append(f"{service} is up on {node.name}, and here")
+        self.running[service] = claim.epoch
+        self.guard.listed = True
+        return True
+
+    def stop(self, service: str) -> None:
+        self.running.pop(service, None)
+        self.guard.listed = bool(self.running)
+
+    def stopped(self) -> None:
+        """The guard has seen everything gone."""
+        self.running.clear()
 
     def kill(self) -> None:
         """The agent, as kill -9: a new one begins a moment later."""
         self.standing = Standing(why="killed")
         self.task.cancel()
+        self.following.cancel()
         if self.up:
             asyncio.get_running_loop().call_later(0.1, self._again, self.task)
 
@@ -176,7 +214,7 @@ class Node:
 
     def boot(self, boot: str) -> None:
         self.up, self.me = True, Me(self.name, boot)
-        self.guard = Guard(self.clock, self.timing, self.kill)
+        self.guard = Guard(self.clock, self.timing, self.kill, self.stopped)
         self.keepsake.new_secret()
         self.begin()
 
@@ -205,6 +243,7 @@ class Truth(MemoryStore):
         super().__init__()
         self._bed = bed
         self.closes: list[tuple[float, str]] = []
+        self.broken: list[str] = []
         self.landed: list[Callable[[Mapping[str, str], Collection[str]], None]] = []
 
     async def commit(
@@ -229,7 +268,7 @@ class Truth(MemoryStore):
             over = node.guard.epoch < record.epoch
             if node.name == name and over and node.guard.phase != "idle":
                 left = node.guard.deadline - node.clock.boottime()
-                raise AssertionError(
+                self.broken.append(
                     f"{name}: epoch {node.guard.epoch} is {node.guard.phase} with {left:.2f} s before its "
                     f"deadline when the record goes to epoch {record.epoch}"
                 )
@@ -275,11 +314,15 @@ class Bed:
             if node.guard._timer:
                 node.guard._timer.cancel()
             node.task.cancel()
+            node.following.cancel()
             await node.way.close()
-        results = await asyncio.gather(*(node.task for node in self.nodes), return_exceptions=True)
+            await node.desk.close()
+        tasks = [task for node in self.nodes for task in (node.task, node.following)]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
-            if isinstance(result, Exception):
+            if isinstance(result, Exception) and not isinstance(result, StoreLost):
                 raise result
+        assert not self.truth.broken, "; ".join(self.truth.broken)
 
 
 def play(story: Callable[[Bed], Awaitable[None]]) -> None:

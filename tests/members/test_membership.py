@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.decide import keys
-from reconciler.decide.sessions import FORMAT, Level, written
+from reconciler.decide.sessions import FORMAT, Level, Session, written
 from reconciler.decide.timing import PROFILES
 from reconciler.engine.keepers import Mark, Terms
 from reconciler.engine.membership import accepted
@@ -127,6 +127,19 @@ def test_a_renewal_that_lands_late_is_still_mine():
     play(story)
 
 
+def test_a_session_whose_first_renewals_come_late_does_not_begin_past_its_deadline():
+    async def story(bed: Bed) -> None:
+        n1 = bed.node("n1")
+        n1.way.late = D + 1
+        await nap(30)
+        assert n1.guard.given == []
+        n1.way.late = None
+        await bed.held(n1)
+        assert n1.guard.last == 0
+
+    play(story)
+
+
 def test_a_late_landing_counts_from_its_own_send():
     async def story(bed: Bed) -> None:
         n1 = bed.node("n1")
@@ -238,6 +251,24 @@ def test_an_observer_with_a_silent_watch_closes_nobody():
         await nap(5)
         assert n2.member.trouble == ""
         assert n2.member.still()["n1"] < 1
+
+    play(story)
+
+
+def test_what_is_compared_is_the_beat_that_stood():
+    """Two look dead; while one is being closed the other's beat comes in."""
+
+    async def story(bed: Bed) -> None:
+        n3 = bed.node("n3")
+        for name in ("n1", "n2"):
+            await bed.put(keys.session(name), written(Session(name, 1, "b", "s", T, Level.LEASE)))
+            await bed.put(keys.beat(name), "once")
+        await nap(T - 0.1)
+        n3.way.slow = 0.8
+        await nap(0.3)
+        await bed.put(keys.beat("n2"), "again")
+        await nap(3)
+        assert [name for _, name in bed.truth.closes] == ["n1"]
 
     play(story)
 

@@ -1,0 +1,182 @@
+"""What all hosts share → a view of it for every pass, and the claims that a pass takes and gives back.
+
+The view is kept by a watch and goes on while a pass waits. That is no harm: whatever is decided from it is
+true only by the comparisons of its commit.
+"""
+
+from collections.abc import Callable
+
+from reconciler.contracts import Clock, Entry, Notify, Store
+from reconciler.decide import claims, keys
+from reconciler.decide.claims import Claim, Commit, Holder, View, affirm, give, mine, take
+from reconciler.decide.sessions import Level, Session, read
+from reconciler.decide.things import Thing
+from reconciler.decide.timing import Timing
+from reconciler.decide.travel import put_in_force
+from reconciler.engine.follow import Follower
+from reconciler.engine.keepers import Standing
+from reconciler.errors import UnknownOutcome
+from reconciler.model import Service
+
+FOLLOWED = (keys.SESSIONS, keys.CLAIMS, keys.THINGS, keys.DOCUMENTS, keys.WISHES, keys.STATUSES)
+QUICKER = "the store changed meanwhile: looks again"
+
+
+class Cluster:
+    """`changed`: a service about which something is decided anew. `shown`: one of which another node
+    says something else. `listed`: how many things of a service the guard lists.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        timing: Timing,
+        standing: Callable[[], Standing],
+        listed: Callable[[str], int],
+        changed: Notify,
+        shown: Notify,
+    ) -> None:
+        self._store, self._clock, self._standing, self._listed = store, clock, standing, listed
+        self._notify, self._shown = changed, shown
+        self._back = timing.request + timing.leaderless
+        self._follower = Follower(store, FOLLOWED, self._changed, lambda: None, timing.renew)
+        self._sessions: dict[str, Session | None] = {}
+        self._claims: dict[str, dict[int, Claim | None]] = {}
+        self._waiting: set[str] = set()  # services that had to wait for a slot or a thing
+        self._unsure: set[str] = set()  # services with a commit whose outcome nobody knows
+        self.view = View(self._follower.entries, self._sessions, self._claims)
+
+    async def run(self) -> None:
+        """For ever; raises StoreLost."""
+        await self._follower.run()
+
+    async def read(self) -> None:
+        """Returns once the view is there."""
+        await self._follower.ready.wait()
+
+    @property
+    def trouble(self) -> str:
+        return self._follower.trouble
+
+    def held(self, service: str) -> Claim | None:
+        """My claim, when it is beyond doubt: without one nothing of a failover service goes up."""
+        me = self._holder()
+        return mine(service, me.session, self.view) if me and service not in self._unsure else None
+
+    async def claim(self, service: Service, wanted: tuple[Thing, ...], level: Level) -> str:
+        """ "" once `held` says so, else why it has to wait. May raise MayHeal.
+
+        Its key is queued when what it waits for has changed.
+        """
+        me = self._holder()
+        if me is None:
+            return f"this node has no session: {self._standing().why}"
+        has = mine(service.key, me.session, self.view)
+        if has and service.key not in self._unsure:
+            return ""
+        made = (
+            affirm(service.key, has, me, self.view) if has else take(service, wanted, level, me, self.view)
+        )
+        if isinstance(made, str):
+            self._waiting.add(service.key)
+            return made
+        return await self._commit(service.key, made, me)
+
+    async def release(self, service: str) -> str:
+        """ "" once no claim of mine is left, else why it stays. May raise MayHeal."""
+        me = self._holder()
+        has = mine(service, me.session, self.view) if me else None
+        if me is None or has is None:
+            return ""
+        if count := self._listed(service):
+            return f"the guard lists {count} things of it that were not seen gone"
+        return await self._commit(service, give(service, has, self.view), me)
+
+    async def put_document(self, service: Service, text: str, stop: str) -> str:
+        """ "" once it is in force for all; else why it is not yet. `stop` is from `needs_stop`."""
+        me = self._holder()
+        if me is None:
+            return f"this node has no session: {self._standing().why}"
+        made = put_in_force(service, text, stop, self.view)
+        if isinstance(made, str):
+            self._waiting.add(service.key)
+            return made
+        return await self._commit(service.key, made, me)
+
+    async def _commit(self, service: str, made: Commit, me: Holder) -> str:
+        """An answer counts only under the session it was asked for.
+
+        Without one it may yet be done, late: until another commit on the slot was taken, nobody knows.
+        """
+        revision = await self._sent(service, made)
+        now = self._holder()
+        if now is None or now.session.epoch != me.session.epoch:
+            return "the session that it was asked for is over"
+        if revision is None:
+            self._follower.expect(self._follower.reached + 1, self._back)
+            self._waiting.add(service)
+            return QUICKER
+        for key, value in made.puts.items():
+            self._follower.own(key, value, revision)
+        for key in made.deletes:
+            self._follower.own(key, None, revision)
+        self._unsure.discard(service)
+        return ""
+
+    async def _sent(self, service: str, made: Commit) -> int | None:
+        try:
+            return await self._store.commit(made.compare, made.puts, made.deletes)
+        except UnknownOutcome:
+            self._unsure.add(service)
+            self._follower.expect(self._follower.reached + 1, self._back)
+            raise
+
+    def _holder(self) -> Holder | None:
+        standing = self._standing()
+        session = standing.current(self._clock.boottime())
+        return Holder(session, standing.revision) if session else None
+
+    # --- what changed ----------------------------------------------------------------------
+
+    def _changed(self, key: str, entry: Entry | None) -> None:
+        service = keys.service_of(key)
+        if key.startswith(keys.SESSIONS):
+            self._session(key.removeprefix(keys.SESSIONS), entry)
+        elif key.startswith(keys.STATUSES):
+            self._shown(service)
+        elif key.startswith(keys.THINGS):
+            self._wake(set(self._waiting))
+        else:
+            if place := keys.slot_of(key):
+                self._slot(place, entry)
+            if service:
+                self._waiting.discard(service)
+                self._notify(service)
+
+    def _session(self, node: str, entry: Entry | None) -> None:
+        """Who may run what is asked anew of every service."""
+        if entry is None:
+            self._sessions.pop(node, None)
+        else:
+            self._sessions[node] = read(entry.value)
+        known = {
+            key.removeprefix(keys.DOCUMENTS)
+            for key in self._follower.entries
+            if key.startswith(keys.DOCUMENTS)
+        }
+        self._wake(known | self._claims.keys())
+
+    def _slot(self, place: tuple[str, int], entry: Entry | None) -> None:
+        service, slot = place
+        if entry is not None:
+            self._claims.setdefault(service, {})[slot] = claims.read(entry.value)
+        elif slot in (held := self._claims.get(service, {})):
+            del held[slot]
+            if not held:
+                del self._claims[service]
+
+    def _wake(self, services: set[str]) -> None:
+        self._waiting -= services
+        for service in sorted(services):
+            self._notify(service)

@@ -1,0 +1,70 @@
+"""What this node says of its services → the store, on change only, and at most once a second for each.
+
+A full store stops every holder, so what is merely shown is written sparingly, and many together.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from reconciler.contracts import Store
+from reconciler.decide import keys
+from reconciler.engine.keepers import Standing
+from reconciler.errors import MayHeal
+
+APART = 1.0
+TOGETHER = 0.05  # seconds that one waits for others
+MOST = 100  # in one commit
+
+
+class Statuses:
+    """`kept`: by service, what the store has of this node already."""
+
+    def __init__(
+        self, store: Store, node: str, standing: Callable[[], Standing], kept: Mapping[str, str]
+    ) -> None:
+        self._store, self._node, self._standing = store, node, standing
+        self._wanted: dict[str, str] = {}
+        self._kept = dict(kept)
+        self._at: dict[str, float] = {}  # loop time of the last write
+        self._news = asyncio.Event()
+
+    def put(self, service: str, text: str) -> None:
+        """What it is now; "" when there is nothing more to say of it."""
+        self._wanted[service] = text
+        if self._kept.get(service, "") != text:
+            self._news.set()
+
+    async def run(self) -> None:
+        """For ever. While the store is away, or there is no session, the latest waits."""
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(TOGETHER)
+            self._news.clear()
+            try:
+                done = await self._write()
+            except MayHeal:
+                done = False
+            if not done:
+                self._news.set()
+                await asyncio.sleep(APART / 4)
+
+    async def _write(self) -> bool:
+        """Whether nothing is left."""
+        now = asyncio.get_running_loop().time()
+        open_ = [service for service, text in self._wanted.items() if self._kept.get(service, "") != text]
+        due = [service for service in open_ if now - self._at.get(service, -APART) >= APART][:MOST]
+        standing = self._standing()
+        if due and standing.session:
+            texts = {service: self._wanted[service] for service in due}
+            compare = {keys.session(self._node): standing.revision}
+            puts = {keys.status(self._node, service): text for service, text in texts.items() if text}
+            gone = [keys.status(self._node, service) for service, text in texts.items() if not text]
+            if await self._store.commit(compare, puts, gone) is None:
+                return False  # the session is another one now
+            for service, text in texts.items():
+                self._at[service] = now
+                self._kept[service] = text
+                if not text and not self._wanted[service]:
+                    del self._kept[service], self._wanted[service], self._at[service]
+            open_ = [service for service in open_ if service not in texts]
+        return not open_

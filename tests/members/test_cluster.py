@@ -1,0 +1,306 @@
+"""Claims over a store that loses answers: who holds a service, who waits, and what is never believed."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from reconciler.decide import claims, keys
+from reconciler.decide.sessions import Level
+from reconciler.decide.things import Thing
+from reconciler.engine.keepers import Standing, Terms
+from reconciler.engine.statuses import Statuses
+from reconciler.errors import MayHeal, UnknownOutcome
+from reconciler.model import Flex, Service
+from reconciler.testing.faulty import Way
+from tests.members.rig import FAST, Bed, Node, play
+
+KEY = "root/web"
+WEB, DB = Service("web", nodes=("n1", "n2")), Service("db", nodes=("n1", "n2"))
+IP = Thing("address 192.0.2.1", True)
+nap = asyncio.sleep
+
+
+async def two(bed: Bed) -> tuple[Node, Node]:
+    """Both with a session, documents in force, and everything seen."""
+    n1, n2 = bed.node("n1"), bed.node("n2")
+    await bed.held(n1, n2)
+    for service in (WEB, DB):
+        assert await n1.cluster.put_document(service, "text", "") == ""
+    await nap(1)
+    return n1, n2
+
+
+def slot(bed: Bed, key: str = KEY) -> claims.Claim | None:
+    entry = bed.truth._ledger.read(keys.claims(key)).entries.get(keys.claim(key, 0))
+    return claims.read(entry.value) if entry else None
+
+
+async def take(node: Node, service: Service = WEB, *things: Thing) -> str:
+    return await node.cluster.claim(service, things, Level.LEASE)
+
+
+def test_a_claim_is_one_nodes_until_it_is_released():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        assert await take(n1) == ""
+        assert n1.cluster.held(KEY) == claims.Claim(0, "n1", 1)  # before any watch has brought it
+        await nap(0.1)
+        assert await take(n2) == "held by n1"
+        assert n2.cluster.held(KEY) is None
+        n2.queued.clear()
+        assert await n1.cluster.release(KEY) == ""
+        await nap(0.1)
+        assert KEY in n2.queued
+        assert await take(n2) == ""
+
+    play(story)
+
+
+def test_two_who_claim_at_once_are_one():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        said = await asyncio.gather(take(n1), take(n2))
+        assert sorted(said) == ["", "the store changed meanwhile: looks again"]
+        await nap(0.1)
+        held = [node.name for node in (n1, n2) if node.cluster.held(KEY)]
+        assert held == [slot(bed).node]
+
+    play(story)
+
+
+def test_a_thing_is_waited_for_and_its_release_is_heard_of():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        assert await take(n1, WEB, IP) == ""
+        await nap(0.1)
+        assert await take(n2, DB, IP) == "waits for address 192.0.2.1: root/web has it, held by n1"
+        n2.queued.clear()
+        await n1.cluster.release(KEY)
+        await nap(0.1)
+        assert "root/db" in n2.queued
+        assert await take(n2, DB, IP) == ""
+
+    play(story)
+
+
+def test_what_the_guard_lists_is_not_released():
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        await take(n1)
+        n1.start(KEY)
+        assert "the guard lists 1 things" in await n1.cluster.release(KEY)
+        assert n1.cluster.held(KEY)
+        n1.stop(KEY)
+        assert await n1.cluster.release(KEY) == ""
+        assert slot(bed) is None
+
+    play(story)
+
+
+def test_a_claim_without_an_answer_is_not_held_before_it_is_certain():
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        n1.desk.drop = lambda compare, puts: True
+        with pytest.raises(UnknownOutcome):
+            await take(n1)
+        await nap(0.1)
+        assert slot(bed)
+        assert n1.cluster.held(KEY) is None
+        n1.desk.drop = lambda compare, puts: False
+        assert await take(n1) == ""
+        assert n1.cluster.held(KEY)
+
+    play(story)
+
+
+def test_a_release_that_is_under_way_never_takes_a_claim_that_runs():
+    """Given back, no answer, wanted again: the release lands late, after the service is up."""
+
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        await take(n1)
+        n1.desk.late = 2.0
+        with pytest.raises(UnknownOutcome):
+            await n1.cluster.release(KEY)
+        n1.desk.late = None
+        assert not n1.start(KEY)  # it may be gone any moment
+        assert await take(n1) == ""
+        assert n1.start(KEY)
+        await nap(5)
+        assert slot(bed) == claims.Claim(0, "n1", 1)
+
+    play(story)
+
+
+def test_an_answer_under_an_old_session_counts_for_nothing():
+    """Taken in time, answered late: the session has ended meanwhile, and another began."""
+
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        n1.desk.slow = 0.8
+        n1.desk._request = 10.0
+        asked = asyncio.create_task(take(n1))
+        await nap(0.5)
+        n1.standing = Standing(replace(n1.current(), epoch=2), 0, 1e9)
+        assert await asked == "the session that it was asked for is over"
+        assert n1.cluster.held(KEY) is None
+
+    play(story)
+
+
+def test_nothing_is_claimed_without_a_session_or_past_its_deadline():
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        await take(n1)
+        before = n1.standing
+        n1.standing = Standing(before.session, before.revision, n1.clock.boottime())
+        assert n1.cluster.held(KEY) is None
+        assert (await take(n1, DB)).startswith("this node has no session")
+
+    play(story)
+
+
+def test_a_claim_of_an_epoch_that_is_over_is_refused_by_the_store():
+    """The node has not heard yet that its session was closed."""
+
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        n1.way.silent = n1.desk.deaf = True
+        stale = n1.standing
+        await bed.until(lambda: not bed.session("n1").open)
+        n1.way.silent = False
+        n1.standing = Standing(stale.session, stale.revision, 1e9)
+        assert await take(n1) == "the store changed meanwhile: looks again"
+        assert slot(bed) is None
+
+    play(story)
+
+
+def test_the_dead_holders_claim_is_taken_within_half_a_second_of_t():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        await take(n1, WEB, IP)
+        n1.start(KEY)
+        await nap(0.1)
+        assert await take(n2, WEB, IP) == "held by n1"
+        n1.crash()
+        began = asyncio.get_running_loop().time()
+        while await take(n2, WEB, IP):
+            n2.queued.clear()
+            await bed.until(lambda: KEY in n2.queued)
+        assert asyncio.get_running_loop().time() - began <= FAST.wait + 0.5
+        assert n2.start(KEY)
+
+    play(story)
+
+
+def test_a_dead_holder_of_a_low_level_is_not_succeeded():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        n1.member.set_terms(Terms.of(FAST, Level.NONE))
+        await nap(2)
+        await take(n1)
+        n1.crash()
+        await bed.until(lambda: not bed.session("n1").open)
+        await nap(0.1)
+        why = await take(n2)
+        assert why.startswith("was held by n1, which is dead: its safety level was none")
+        n1.boot("boot 2")  # back: so it has stopped
+        await bed.held(n1)
+        await nap(0.1)
+        assert await take(n2) == ""
+
+    play(story)
+
+
+def test_flex_slots_go_to_different_nodes():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        farm = Service("web", topology="flex", flex=Flex(target=2), nodes=("n1", "n2"))
+        assert await take(n1, farm) == ""
+        await nap(0.1)
+        assert await take(n2, farm) == ""
+        assert {n1.cluster.held(KEY).slot, n2.cluster.held(KEY).slot} == {0, 1}
+
+    play(story)
+
+
+def test_a_document_that_needs_a_stop_waits_for_it():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        await take(n1)
+        await nap(0.1)
+        assert await n2.cluster.put_document(WEB, "other", "") == ""
+        await nap(0.1)
+        why = await n2.cluster.put_document(WEB, "third", "topology is flex instead of failover")
+        assert why == "waits for stop on n1: topology is flex instead of failover"
+        n2.queued.clear()
+        await n1.cluster.release(KEY)
+        await nap(0.1)
+        assert KEY in n2.queued
+        assert await n2.cluster.put_document(WEB, "third", "topology is flex instead of failover") == ""
+        assert n2.cluster.view.entries[keys.document(KEY)].value == "third"
+
+    play(story)
+
+
+def test_a_view_goes_on_after_its_watch_breaks():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        await take(n1)
+        n2.desk.deaf = True
+        await n1.cluster.release(KEY)
+        await nap(0.1)
+        assert n2.cluster.view.claims.get(KEY)
+        bed.truth._ledger.close("compacted")
+        bed.truth._ledger._closed = ""
+        n2.desk.deaf = False
+        await nap(3)
+        assert not n2.cluster.view.claims.get(KEY)
+
+    play(story)
+
+
+# --- statuses ------------------------------------------------------------------------------
+
+
+def test_statuses_are_written_on_change_and_once_a_second_for_each():
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        way = Way(bed.truth, FAST.request)
+        statuses = Statuses(way, "n1", lambda: n1.standing, {})
+        task = asyncio.create_task(statuses.run())
+        for number in range(50):
+            for service in range(20):
+                statuses.put(f"root/{service}", f"state {number}")
+            await nap(0.1)
+        assert way.sent <= 6
+        await nap(2)
+        snapshot = await bed.truth.read("statuses/n1/")
+        assert {entry.value for entry in snapshot.entries.values()} == {"state 49"}
+        sent = way.sent
+        statuses.put("root/3", "state 49")
+        await nap(3)
+        assert way.sent == sent
+        way.refused = "away"
+        statuses.put("root/3", "")
+        await nap(3)
+        way.refused = ""
+        await nap(3)
+        assert "statuses/n1/root/3" not in (await bed.truth.read("statuses/n1/")).entries
+        task.cancel()
+
+    play(story)
+
+
+def test_a_store_that_is_away_costs_a_pass_and_no_more():
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        n1.desk.refused = "connection refused"
+        with pytest.raises(MayHeal, match="connection refused"):
+            await take(n1)
+        n1.desk.refused = ""
+        assert await take(n1) == ""
+
+    play(story)
