@@ -152,6 +152,14 @@ class Identity:
     revision: int
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What of the store is remembered while it is away. `epoch`: the highest seen of any session."""
+
+    identity: Identity | None = None
+    epoch: int = 0
+
+
 class SharedStore(Store, Protocol):
     """A store of several hosts: it tells whether it is still the one that was known."""
 

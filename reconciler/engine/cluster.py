@@ -10,11 +10,11 @@ from reconciler.contracts import Clock, Entry, Notify, Store
 from reconciler.decide import claims, keys
 from reconciler.decide.claims import Claim, Commit, Holder, View, affirm, give, mine, take
 from reconciler.decide.sessions import Level, Session, read
+from reconciler.decide.standing import Standing
 from reconciler.decide.things import Thing
 from reconciler.decide.timing import Timing
 from reconciler.decide.travel import put_in_force
 from reconciler.engine.follow import Follower
-from reconciler.engine.keepers import Standing
 from reconciler.errors import UnknownOutcome
 from reconciler.model import Service
 

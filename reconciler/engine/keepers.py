@@ -1,13 +1,8 @@
-"""What a session needs beside the store, as Protocols: its guard, what it keeps on disk, and its terms."""
+"""What a session needs beside its store → Protocols: its guard, and what it keeps on disk."""
 
-import asyncio
-import math
-from dataclasses import dataclass, replace
 from typing import Protocol
 
-from reconciler.contracts import Identity
-from reconciler.decide.sessions import Level, Session
-from reconciler.decide.timing import Timing
+from reconciler.contracts import Mark
 
 
 class GuardSeen(Protocol):
@@ -22,11 +17,15 @@ class GuardSeen(Protocol):
         ...
 
 
+class Told(Protocol):
+    def is_set(self) -> bool: ...
+
+
 class Guard(Protocol):
     """The process that stops what was started here when we cannot. Every call may raise MayHeal."""
 
     @property
-    def lost(self) -> asyncio.Event:
+    def lost(self) -> Told:
         """It is gone, or has ended the session: renewing stops at once."""
         ...
 
@@ -49,14 +48,6 @@ class Guard(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Mark:
-    """What of the store is remembered while it is away. `epoch`: the highest seen of any session."""
-
-    identity: Identity | None = None
-    epoch: int = 0
-
-
 class Keepsake(Protocol):
     """What outlives the agent: a secret under the run directory, a mark in the state directory."""
 
@@ -69,42 +60,3 @@ class Keepsake(Protocol):
     def mark(self) -> Mark: ...
 
     async def keep(self, mark: Mark) -> None: ...
-
-
-@dataclass(frozen=True)
-class Terms:
-    """T, D, I and the safety level that a session promises. T and D without end: maintenance."""
-
-    wait: float
-    limit: float
-    every: float
-    level: Level
-
-    @classmethod
-    def of(cls, timing: Timing, level: Level) -> "Terms":
-        return cls(timing.wait, timing.deadline, timing.renew, level)
-
-    @property
-    def maintenance(self) -> "Terms":
-        return replace(self, wait=math.inf, limit=math.inf)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How this node stands, as it is told to all who act.
-
-    session    under which it may claim and start until `deadline` (boot time); None: it may not
-    revision   of its record: what every commit under it compares
-    why        there is none, or what is wrong with it
-    duplicate  another node lives under this name
-    """
-
-    session: Session | None = None
-    revision: int = 0
-    deadline: float = 0.0
-    why: str = ""
-    duplicate: bool = False
-
-    def current(self, now: float) -> Session | None:
-        """The session, while towards up anything may be done at all."""
-        return self.session if self.session and now < self.deadline else None

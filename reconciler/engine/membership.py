@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from reconciler.contracts import Clock, Identity, SharedStore
+from reconciler.contracts import Clock, Identity, Mark, SharedStore
+from reconciler.decide.standing import Standing, Terms
 from reconciler.decide.timing import Timing
 from reconciler.engine.beats import Beats
-from reconciler.engine.keepers import Guard, Keepsake, Mark, Standing, Terms
+from reconciler.engine.keepers import Guard, Keepsake
 from reconciler.engine.session import Me, OwnSession
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost
 
@@ -98,7 +99,9 @@ class Membership:
         while True:
             try:
                 found = await self._store.identity()
-                break
+                if found.store:
+                    break
+                raise NeedsPerson("the store has no id: `standfast cluster init` on one node, once")
             except StoreLost:
                 raise
             except (MayHeal, NeedsPerson) as fault:

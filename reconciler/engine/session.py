@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from reconciler.contracts import Clock, Store
 from reconciler.decide import keys
 from reconciler.decide.sessions import Level, Renewal, Session, continues, deadline, read, renewal, written
-from reconciler.engine.keepers import Guard, Keepsake, Standing, Terms
+from reconciler.decide.standing import Standing, Terms
+from reconciler.engine.keepers import Guard, Keepsake
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost, UnknownOutcome
 
 ENDING = ("killing", "stopping")

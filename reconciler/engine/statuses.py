@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from reconciler.contracts import Store
 from reconciler.decide import keys
-from reconciler.engine.keepers import Standing
+from reconciler.decide.standing import Standing
 from reconciler.errors import MayHeal
 
 APART = 1.0

@@ -20,11 +20,12 @@ from itertools import count
 from typing import Any
 
 from reconciler.adapters.store_memory import MemoryStore
+from reconciler.contracts import Mark
 from reconciler.decide import keys
 from reconciler.decide.sessions import Level, Session, read
+from reconciler.decide.standing import Standing, Terms
 from reconciler.decide.timing import PROFILES, Timing
 from reconciler.engine.cluster import Cluster
-from reconciler.engine.keepers import Mark, Standing, Terms
 from reconciler.engine.membership import Membership
 from reconciler.engine.session import Me
 from reconciler.errors import MayHeal, StoreLost

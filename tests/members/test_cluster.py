@@ -7,8 +7,8 @@ import pytest
 
 from reconciler.decide import claims, keys
 from reconciler.decide.sessions import Level
+from reconciler.decide.standing import Standing, Terms
 from reconciler.decide.things import Thing
-from reconciler.engine.keepers import Standing, Terms
 from reconciler.engine.statuses import Statuses
 from reconciler.errors import MayHeal, UnknownOutcome
 from reconciler.model import Flex, Service

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.contracts import Identity, Mark
 from reconciler.decide import keys
 from reconciler.decide.sessions import FORMAT, Level, Session, written
+from reconciler.decide.standing import Terms
 from reconciler.decide.timing import PROFILES
-from reconciler.engine.keepers import Mark, Terms
 from reconciler.engine.membership import accepted
 from reconciler.engine.session import POISON
 from reconciler.errors import MayHeal
@@ -525,6 +526,18 @@ def test_a_record_of_a_later_version_is_never_closed():
         n1.boot("boot 2")
         await nap(2)
         assert "a later version wrote it" in n1.standing.why
+
+    play(story)
+
+
+def test_a_store_that_nobody_founded_is_not_used():
+    async def story(bed: Bed) -> None:
+        n1 = bed.node("n1")
+        n1.way._identity = Identity("c", "", 0)
+        await nap(3)
+        assert "standfast cluster init" in n1.standing.why
+        n1.way._identity = Identity("c", "s", 0)
+        await bed.held(n1)
 
     play(story)
 
