@@ -14,10 +14,12 @@ test: $(DEV) lint
 	@./tests/tools.sh
 	@.venv/bin/pytest -n 2 --dist loadfile
 
-# 10,000 spoiled documents, 50 kills of the daemon at random times, 1,000 random days of the engine.
+# 10,000 spoiled documents, 50 kills of the daemon at random times, 1,000 random days of the engine,
+# 2,000 random faults of clusters.
 long: $(DEV)
-	@STANDFAST_FUZZ=10000 STANDFAST_CRASHES=50 STANDFAST_DAYS=1000 .venv/bin/pytest -n 2 \
-	  tests/documents/test_fuzz.py tests/whole/test_crash_times.py tests/engine/test_monkey.py
+	@STANDFAST_FUZZ=10000 STANDFAST_CRASHES=50 STANDFAST_DAYS=1000 STANDFAST_SCHEDULES=2000 \
+	  .venv/bin/pytest -n 2 \
+	  tests/documents/test_fuzz.py tests/whole/test_crash_times.py tests/engine/test_monkey.py tests/members
 
 # What needs device-mapper, in a small virtual machine: qemu-system-x86, cpio, lvm2, e2fsprogs.
 vm: $(DEV)

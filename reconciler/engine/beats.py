@@ -96,9 +96,11 @@ class Beats:
         """Whether it was closed by this. `surely`: a fence or a person says that it is off."""
         session, revision = self._sessions().get(node, (None, 0))
         still = self._stills.get(node)
-        if session is None or still is None or not session.open:
+        if still is None:
             return False
         self._tried[node] = (revision, still.revision)
+        if session is None or not session.open:
+            return False
         closed = replace(session, open=False, epoch=session.epoch + 1)
         if surely:
             closed = replace(closed, level=Level.FENCED)

@@ -44,7 +44,7 @@ class Cluster:
         self._sessions: dict[str, Session | None] = {}
         self._claims: dict[str, dict[int, Claim | None]] = {}
         self._waiting: set[str] = set()  # services that had to wait for a slot or a thing
-        self._unsure: set[str] = set()  # services with a commit whose outcome nobody knows
+        self._sure: dict[str, int] = {}  # services whose claim we have written, and its epoch
         self.view = View(self._follower.entries, self._sessions, self._claims)
 
     async def run(self) -> None:
@@ -60,9 +60,14 @@ class Cluster:
         return self._follower.trouble
 
     def held(self, service: str) -> Claim | None:
-        """My claim, when it is beyond doubt: without one nothing of a failover service goes up."""
+        """My claim, when it is beyond doubt: without one nothing of a failover service goes up.
+
+        What an agent before us claimed, it may have begun to release; so its claim is written again.
+        """
         me = self._holder()
-        return mine(service, me.session, self.view) if me and service not in self._unsure else None
+        if me is None or self._sure.get(service) != me.session.epoch:
+            return None
+        return mine(service, me.session, self.view)
 
     async def claim(self, service: Service, wanted: tuple[Thing, ...], level: Level) -> str:
         """ "" once `held` says so, else why it has to wait. May raise MayHeal.
@@ -72,9 +77,9 @@ class Cluster:
         me = self._holder()
         if me is None:
             return f"this node has no session: {self._standing().why}"
-        has = mine(service.key, me.session, self.view)
-        if has and service.key not in self._unsure:
+        if self.held(service.key):
             return ""
+        has = mine(service.key, me.session, self.view)
         made = (
             affirm(service.key, has, me, self.view) if has else take(service, wanted, level, me, self.view)
         )
@@ -109,6 +114,8 @@ class Cluster:
 
         Without one it may yet be done, late: until another commit on the slot was taken, nobody knows.
         """
+        if made.claim or made.deletes:
+            self._sure.pop(service, None)
         revision = await self._sent(service, made)
         now = self._holder()
         if now is None or now.session.epoch != me.session.epoch:
@@ -121,14 +128,14 @@ class Cluster:
             self._follower.own(key, value, revision)
         for key in made.deletes:
             self._follower.own(key, None, revision)
-        self._unsure.discard(service)
+        if made.claim:
+            self._sure[service] = made.claim.epoch
         return ""
 
     async def _sent(self, service: str, made: Commit) -> int | None:
         try:
             return await self._store.commit(made.compare, made.puts, made.deletes)
         except UnknownOutcome:
-            self._unsure.add(service)
             self._follower.expect(self._follower.reached + 1, self._back)
             raise
 

@@ -24,6 +24,7 @@ ENDING = ("killing", "stopping")
 DUPLICATE = "another node lives under this name"
 POISON = "duplicate node"
 """A token that nobody sent to renew: whoever finds it has lost the session, too."""
+MOST_STRAYS = 3
 MOST_SENT = 100  # renewals without an answer that are told from those of another me
 
 
@@ -75,6 +76,7 @@ class OwnSession:
         self._given = math.inf  # the deadline that the guard has
         self._opened = False  # in the guard
         self._duplicate = False
+        self._strays = 0
         self._seen_beat = 0
         self._leaving: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
@@ -239,7 +241,7 @@ class OwnSession:
         except MayHeal as fault:
             await self._end(f"the guard refuses: {fault}")
             return
-        self._opened, self._given = True, instant
+        self._opened, self._given, self._strays = True, instant, 0
         self._tell(Standing(self._kept.session, self._kept.revision, instant))
 
     # --- its end ---------------------------------------------------------------------------
@@ -250,6 +252,9 @@ class OwnSession:
             return await self._end("the session was lost: another node closed it")
         if record.fencing:
             return await self._end(f"the session was lost: {record.fencing} has begun to fence this node")
+        if not self._opened and self._strays < MOST_STRAYS and found.token != POISON:
+            self._kept, self._strays = None, self._strays + 1
+            return 0.0  # of the agent before us, still on its way when we read: begin again
         self._duplicate = True
         why = f"the session was lost: {DUPLICATE}"
         self._tell(Standing(why=why, duplicate=True))

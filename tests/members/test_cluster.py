@@ -133,6 +133,30 @@ def test_a_release_that_is_under_way_never_takes_a_claim_that_runs():
     play(story)
 
 
+def test_a_release_of_the_agent_before_never_takes_a_claim_that_runs():
+    """Sent, the agent killed; its successor finds the claim, which is about to go."""
+
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        await take(n1)
+        n1.desk.late = 3.0
+        asked = asyncio.create_task(n1.cluster.release(KEY))
+        await nap(0.1)
+        n1.kill()
+        n1.desk.late = None
+        await bed.held(n1)
+        await nap(0.5)
+        assert slot(bed)
+        assert not n1.start(KEY)
+        assert await take(n1) == ""
+        assert n1.start(KEY)
+        await nap(5)
+        assert slot(bed)
+        assert isinstance((await asyncio.gather(asked, return_exceptions=True))[0], UnknownOutcome)
+
+    play(story)
+
+
 def test_an_answer_under_an_old_session_counts_for_nothing():
     """Taken in time, answered late: the session has ended meanwhile, and another began."""
 

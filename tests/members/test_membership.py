@@ -99,6 +99,27 @@ def test_a_killed_agent_goes_on_with_its_session_within_a_second():
     play(story)
 
 
+def test_a_renewal_of_the_agent_before_that_lands_late_is_no_other_me():
+    """It is on its way while the successor reads, and lands before the successor's own."""
+
+    async def story(bed: Bed) -> None:
+        n1 = bed.node("n1")
+        await bed.held(n1)
+        await bed.until(lambda: n1.clock.boottime() % FAST.renew > 0.4)
+        n1.kill()
+        n1.way.slow = 0.2
+        found = bed.truth._ledger.read(keys.beat("n1")).revision
+        await bed.until(lambda: n1.agents == 2)
+        await nap(0.6)  # it has read the beat, and sends now
+        assert bed.truth._ledger.read(keys.beat("n1")).revision == found
+        await bed.put(keys.beat("n1"), "of the agent before")
+        await bed.held(n1)
+        assert n1.current().epoch == 1
+        assert not any(standing.duplicate for standing in n1.standings)
+
+    play(story)
+
+
 def test_a_lost_reply_does_not_lose_the_session():
     async def story(bed: Bed) -> None:
         n1 = bed.node("n1")

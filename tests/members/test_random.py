@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from reconciler.decide.sessions import Level
@@ -21,6 +21,7 @@ from reconciler.model import Service
 from tests.members.rig import WRONG, Bed, Node, play
 
 SERVICES = [Service(name, nodes=("n1", "n2", "n3")) for name in ("web", "db")]
+ALL_BUT_SHRINK = (Phase.explicit, Phase.reuse, Phase.generate)  # one day takes a tenth of a second
 MANY = int(os.environ.get("STANDFAST_SCHEDULES", "30"))
 
 ways = st.sampled_from(("way", "desk", "both"))
