@@ -20,7 +20,7 @@ from itertools import count
 from typing import Any
 
 from reconciler.adapters.store_memory import MemoryStore
-from reconciler.contracts import Mark
+from reconciler.contracts import Entry, Mark
 from reconciler.decide import keys
 from reconciler.decide.sessions import Level, Session, read
 from reconciler.decide.standing import Standing, Terms
@@ -247,6 +247,14 @@ class Truth(MemoryStore):
         self.broken: list[str] = []
         self.landed: list[Callable[[Mapping[str, str], Collection[str]], None]] = []
 
+    def entries(self, prefix: str) -> Mapping[str, Entry]:
+        return self._history.read(prefix).entries
+
+    def compacted(self) -> None:
+        """Every watch ends here; new ones work."""
+        self._history.close("compacted")
+        self._history._closed = ""
+
     async def commit(
         self, compare: Mapping[str, int], puts: Mapping[str, str], deletes: Collection[str] = ()
     ) -> int | None:
@@ -292,7 +300,7 @@ class Bed:
         await MemoryStore.commit(self.truth, {}, {key: value})
 
     def session(self, name: str) -> Session:
-        entry = self.truth._ledger.read(keys.session(name)).entries[keys.session(name)]
+        entry = self.truth.entries(keys.session(name))[keys.session(name)]
         record = read(entry.value)
         assert record
         return record

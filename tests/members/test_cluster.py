@@ -32,7 +32,7 @@ async def two(bed: Bed) -> tuple[Node, Node]:
 
 
 def slot(bed: Bed, key: str = KEY) -> claims.Claim | None:
-    entry = bed.truth._ledger.read(keys.claims(key)).entries.get(keys.claim(key, 0))
+    entry = bed.truth.entries(keys.claims(key)).get(keys.claim(key, 0))
     return claims.read(entry.value) if entry else None
 
 
@@ -277,8 +277,7 @@ def test_a_view_goes_on_after_its_watch_breaks():
         await n1.cluster.release(KEY)
         await nap(0.1)
         assert n2.cluster.view.claims.get(KEY)
-        bed.truth._ledger.close("compacted")
-        bed.truth._ledger._closed = ""
+        bed.truth.compacted()
         n2.desk.deaf = False
         await nap(3)
         assert not n2.cluster.view.claims.get(KEY)

@@ -108,10 +108,10 @@ def test_a_renewal_of_the_agent_before_that_lands_late_is_no_other_me():
         await bed.until(lambda: n1.clock.boottime() % FAST.renew > 0.4)
         n1.kill()
         n1.way.slow = 0.2
-        found = bed.truth._ledger.read(keys.beat("n1")).revision
+        found = bed.truth.entries(keys.beat("n1"))[keys.beat("n1")].revision
         await bed.until(lambda: n1.agents == 2)
         await nap(0.6)  # it has read the beat, and sends now
-        assert bed.truth._ledger.read(keys.beat("n1")).revision == found
+        assert bed.truth.entries(keys.beat("n1"))[keys.beat("n1")].revision == found
         await bed.put(keys.beat("n1"), "of the agent before")
         await bed.held(n1)
         assert n1.current().epoch == 1
@@ -321,8 +321,7 @@ def test_the_watch_that_breaks_is_read_anew_and_no_clock_is_shortened():
         n1.crash()
         for _ in range(12):
             await nap(0.5)
-            bed.truth._ledger.close("compacted")
-            bed.truth._ledger._closed = ""
+            bed.truth.compacted()
         assert bed.session("n1").open
         took = await bed.until(lambda: not bed.session("n1").open)
         assert 12 * 0.5 + took == pytest.approx(T, abs=0.7)
