@@ -206,6 +206,20 @@ class Clock(Protocol):
     def boottime(self) -> float: ...
 
 
+class Keepsake(Protocol):
+    """What outlives the agent: a secret under the run directory, a mark in the state directory."""
+
+    def secret(self) -> str:
+        """Its digest; whoever has the secret, and this boot, may continue the session."""
+        ...
+
+    def new_secret(self) -> None: ...
+
+    def mark(self) -> Mark: ...
+
+    async def keep(self, mark: Mark) -> None: ...
+
+
 @dataclass(frozen=True)
 class GuardSeen:
     """What the guard says of itself.

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from reconciler.decide.sessions import Level, Session
 from reconciler.decide.timing import Timing
 
+FOREVER = 1e9  # seconds; a guard's deadline is a number
+
 
 @dataclass(frozen=True)
 class Terms:
-    """T, D, I and the safety level that a session promises. T and D without end: maintenance."""
+    """T, D, I and the safety level that a session promises. T without end: maintenance."""
 
     wait: float
     limit: float
@@ -22,7 +24,7 @@ class Terms:
 
     @property
     def maintenance(self) -> "Terms":
-        return replace(self, wait=math.inf, limit=math.inf)
+        return replace(self, wait=math.inf, limit=FOREVER)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from reconciler.contracts import Clock, Identity, Mark, SharedStore
+from reconciler.contracts import Clock, Guard, Identity, Keepsake, Mark, SharedStore
 from reconciler.decide.standing import Standing, Terms
 from reconciler.decide.timing import Timing
 from reconciler.engine.beats import Beats
-from reconciler.engine.keepers import Guard, Keepsake
 from reconciler.engine.session import Me, OwnSession
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost
 

@@ -13,11 +13,10 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from reconciler.contracts import Clock, Store
+from reconciler.contracts import Clock, Guard, Keepsake, Store
 from reconciler.decide import keys
 from reconciler.decide.sessions import Level, Renewal, Session, continues, deadline, read, renewal, written
 from reconciler.decide.standing import Standing, Terms
-from reconciler.engine.keepers import Guard, Keepsake
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost, UnknownOutcome
 
 ENDING = ("killing", "stopping")
@@ -74,7 +73,8 @@ class OwnSession:
         self._granted: Terms | None = None  # what the record in the store promises
         self._acked = -math.inf  # clock before the last acknowledged send
         self._given = math.inf  # the deadline that the guard has
-        self._opened = False  # in the guard
+        self._opened = False  # the guard was given a deadline
+        self._guarded = False  # and is still the one that was
         self._duplicate = False
         self._strays = 0
         self._seen_beat = 0
@@ -126,8 +126,9 @@ class OwnSession:
         kept, self._leaving = self._kept, None
         try:
             if kept is not None:
-                await self._guard.close()
-                self._kept, self._opened = None, False
+                if self._opened:
+                    await self._guard.close()
+                self._kept, self._opened, self._guarded = None, False, False
                 self._tell(Standing(why="left"))
                 await self._put_closed(kept)
         except (MayHeal, NeedsPerson) as fault:
@@ -155,11 +156,16 @@ class OwnSession:
         return await self._renew(self._kept)
 
     async def _renew(self, kept: Kept) -> float:
-        if self._guard.lost.is_set():
-            return await self._end("the guard is gone, or has ended the session")
         now = self._clock.boottime()
         if self._passed(now):
             return await self._end("no renewal was acknowledged before the deadline")
+        if self._guard.lost.is_set():
+            self._guarded = False
+            self._say("the guard is gone: nothing is renewed without one")
+            return self._least().every / 10
+        if self._opened and not self._guarded:
+            await self._guard.open(kept.session.epoch, self._given)
+            self._guarded = True
         record, token = self._record(kept.session), secrets.token_hex(8)
         kept.sent[token] = now
         puts = {keys.beat(self._me.node): token}
@@ -233,15 +239,16 @@ class OwnSession:
     async def _give(self, instant: float) -> None:
         """The guard gets it first, and all who act after it."""
         assert self._kept is not None
-        try:
-            if self._opened:
-                await self._guard.extend(instant)
-            else:
+        if self._opened:
+            await self._guard.extend(instant)  # that fails: the old deadline stands, and passes
+        else:
+            try:
                 await self._guard.open(self._kept.session.epoch, instant)
-        except MayHeal as fault:
-            await self._end(f"the guard refuses: {fault}")
-            return
-        self._opened, self._given, self._strays = True, instant, 0
+            except MayHeal as fault:
+                await self._end(str(fault))
+                return
+        self._opened = self._guarded = True
+        self._given, self._strays = instant, 0
         self._tell(Standing(self._kept.session, self._kept.revision, instant))
 
     # --- its end ---------------------------------------------------------------------------
@@ -273,9 +280,12 @@ class OwnSession:
 
     async def _end(self, why: str) -> float:
         """All who act stop now; the guard ends what it lists."""
+        opened, self._opened, self._guarded = self._opened, False, False
         self._kept, self._granted = None, None
-        self._acked, self._given, self._opened = -math.inf, math.inf, False
+        self._acked, self._given = -math.inf, math.inf
         self._tell(Standing(why=why, duplicate=self._duplicate))
+        if not opened:
+            return self._terms.every
         try:
             await self._guard.trip(why)
         except MayHeal as fault:

@@ -83,17 +83,22 @@ class Guard:
         self._until(deadline)
 
     async def trip(self, why: str) -> None:
-        if self.phase == "held":
-            self._trip()
+        if self.phase not in ("held", "found"):
+            raise MayHeal("no session is open")
+        self._trip()
 
     async def close(self) -> None:
         if self.listed:
             raise MayHeal("something is listed")
         self._over()
 
-    def has(self, epoch: int) -> bool:
-        """Something of that epoch may be up."""
-        return self.phase != "idle" and self.epoch == epoch
+    def die(self) -> None:
+        """The next one, after `again`, keeps to the deadline that was noted."""
+        self.lost.set()
+        self.phase = "found"
+
+    def again(self) -> None:
+        self.lost.clear()
 
     def _until(self, deadline: float) -> None:
         self.deadline = deadline

@@ -505,12 +505,32 @@ def test_without_a_living_guard_renewing_stops():
     async def story(bed: Bed) -> None:
         n1, n2 = bed.node("n1"), bed.node("n2")
         await bed.held(n1, n2)
-        n1.guard.lost.set()
-        await bed.until(lambda: n1.current() is None, within=1)
+        n1.guard.die()
+        await nap(1)
         sent = n1.way.sent
-        await nap(5)
+        await nap(2)
         assert n1.way.sent == sent
+        assert "the guard is gone" in n1.standing.why
+        await bed.until(lambda: n1.current() is None, within=D)
         await bed.until(lambda: not bed.session("n1").open)
+
+    play(story)
+
+
+def test_with_another_guard_in_time_the_session_goes_on():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        for _ in range(3):
+            given = n1.guard.deadline
+            n1.guard.die()
+            await nap(1)
+            n1.guard.again()
+            await nap(1)
+            assert (n1.guard.phase, n1.standing.why) == ("held", "")
+            assert n1.guard.deadline > given
+        assert n1.current().epoch == 1
+        assert bed.truth.closes == []
 
     play(story)
 
