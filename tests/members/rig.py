@@ -162,6 +162,7 @@ class Node:
         self.standings: list[Standing] = []
         self.lost_store = ""
         self.agents = 0
+        self.tasks: list[asyncio.Task[None]] = []  # of all agents
         self.up = True
         self.begin()
 
@@ -183,6 +184,7 @@ class Node:
             lambda service: None,
         )
         self.following = asyncio.create_task(self.cluster.run())
+        self.tasks += (self.task, self.following)
 
     def start(self, service: str) -> bool:
         """Bring it up, if its claim is beyond doubt."""
@@ -331,7 +333,7 @@ class Bed:
             node.following.cancel()
             await node.way.close()
             await node.desk.close()
-        tasks = [task for node in self.nodes for task in (node.task, node.following)]
+        tasks = [task for node in self.nodes for task in node.tasks]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, StoreLost):

@@ -212,6 +212,28 @@ def test_a_store_lost_for_long_stops_all_and_all_are_back_without_being_closed()
     play(story)
 
 
+def test_whom_the_store_answers_first_after_a_silence_closes_nobody():
+    """In maintenance its agent lives on, with all the beats as they stood before the silence."""
+
+    async def story(bed: Bed) -> None:
+        nodes = [bed.node(name) for name in ("n1", "n2", "n3")]
+        await bed.held(*nodes)
+        nodes[0].member.set_terms(Terms.of(FAST, Level.WATCHDOG).maintenance)
+        await nap(2)
+        for node in nodes:
+            node.way.silent = True
+        await nap(60)
+        nodes[0].way.silent = False
+        await nap(GAP - 0.5)
+        for node in nodes:
+            node.way.silent = False
+        await nap(5)
+        assert bed.truth.closes == []
+        assert [node.current().epoch for node in nodes] == [1, 2, 2]
+
+    play(story)
+
+
 def test_a_node_cut_off_has_stopped_before_it_is_closed():
     """The oracle of the bed: nothing may be up when the close lands. Here the clocks help nobody."""
 
@@ -291,6 +313,24 @@ def test_what_is_compared_is_the_beat_that_stood():
         await bed.put(keys.beat("n2"), "again")
         await nap(3)
         assert [name for _, name in bed.truth.closes] == ["n1"]
+
+    play(story)
+
+
+def test_a_beat_that_comes_while_its_close_is_under_way_makes_it_fail():
+    """Its session is the same still: to compare the epoch alone would close a node that is alive."""
+
+    async def story(bed: Bed) -> None:
+        bed.node("n3")
+        await bed.put(keys.session("n1"), written(Session("n1", 1, "b", "s", T, Level.LEASE)))
+        await bed.put(keys.beat("n1"), "once")
+        await nap(T - 0.1)
+        bed.nodes[0].way.slow = 0.8
+        await nap(0.3)
+        await bed.put(keys.beat("n1"), "again")
+        await nap(3)
+        assert bed.truth.closes == []
+        await bed.until(lambda: not bed.session("n1").open)
 
     play(story)
 
@@ -413,6 +453,25 @@ def test_raising_t_the_record_comes_first():
         await nap(1)
         assert bed.session("n1").wait == CONSERVATIVE.wait
         assert n1.guard.deadline > n1.clock.boottime() + D
+
+    play(story)
+
+
+def test_raising_t_a_late_renewal_counts_by_the_record_it_came_with():
+    async def story(bed: Bed) -> None:
+        n1 = bed.node("n1")
+        await bed.held(n1)
+        await nap(FAST.renew - 0.05)
+        n1.way.late = 0.7  # the next renewal lands after the one that would raise T was sent
+        await nap(0.2)
+        n1.member.set_terms(Terms.of(CONSERVATIVE, Level.WATCHDOG))
+        for _ in range(300):
+            await nap(0.01)
+            if bed.session("n1").wait == T:
+                assert n1.guard.deadline <= n1.clock.boottime() + D
+        n1.way.late = None
+        await nap(5)
+        assert n1.current().wait == CONSERVATIVE.wait
 
     play(story)
 
