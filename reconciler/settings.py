@@ -6,6 +6,21 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class Etcd:
+    """Where the store that several hosts share is, and how we are known there; paths of PEM files.
+
+    user, password_file  with etcd's authentication on.
+    """
+
+    endpoints: tuple[str, ...]
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    user: str = ""
+    password_file: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Times in seconds. Every path can be moved, so that many nodes live on one machine."""
 
@@ -16,6 +31,12 @@ class Settings:
     env: str = "TST"
     labels: Mapping[str, str] = field(default_factory=dict)
     cluster_nodes: tuple[str, ...] = ()
+
+    etcd: Etcd | None = None  # None: this host alone, its state in a file of its own
+    failover_time: str | float = "default"  # fast, default, conservative, or seconds from crash to claim
+    watchdog: str = ""  # its device; "" : none
+    softdog: bool = False  # the kernel's own timer will do for one
+    sysrq: bool = False  # the guard may reset the machine by /proc/sysrq-trigger
 
     look_every: float = 30.0  # periodic look, jittered by a tenth
     events: bool = True  # False: the periodic look alone, for tests and odd kernels

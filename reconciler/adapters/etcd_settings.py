@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.adapters.history import KEPT
+from reconciler.decide.timing import Timing
 from reconciler.errors import NeedsPerson
+from reconciler.settings import Etcd
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,26 @@ class EtcdSettings:
     @property
     def encrypted(self) -> bool:
         return any(url.startswith("https://") for url in self.endpoints)
+
+
+def named(at: Etcd, timing: Timing) -> EtcdSettings:
+    """What node.yaml says, with the times that the failover time asks for. Raises NeedsPerson."""
+    password = ""
+    if at.password_file:
+        try:
+            password = Path(at.password_file).read_text(encoding="utf-8").strip()
+        except OSError as fault:
+            raise NeedsPerson(f"etcd: {at.password_file} cannot be read: {fault.strerror}") from fault
+    return EtcdSettings(
+        at.endpoints,
+        Path(at.ca) if at.ca else None,
+        Path(at.certificate) if at.certificate else None,
+        Path(at.key) if at.key else None,
+        at.user,
+        password,
+        request_timeout=timing.request,
+        silence=timing.request + timing.leaderless,
+    )
 
 
 def tls(settings: EtcdSettings) -> ssl.SSLContext | None:

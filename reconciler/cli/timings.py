@@ -73,14 +73,12 @@ def run(args: Any) -> int:
 
 
 def _derived(name: str, args: Any) -> "Timing":
-    from reconciler.decide import timing, values
+    from reconciler.decide import timing
 
-    wanted: str | float = name
-    if name[:1].isdigit():
-        try:
-            wanted = values.duration(name)
-        except ValueError as fault:
-            raise client.Failed(client.USAGE, " ".join(str(fault).split("\n"))) from None
+    try:
+        wanted = timing.written(name)
+    except ValueError as fault:
+        raise client.Failed(client.USAGE, " ".join(str(fault).split("\n"))) from None
     return timing.derive(wanted, args.watchdog, not args.unlocked)
 
 

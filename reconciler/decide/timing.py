@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from reconciler.decide import values
 from reconciler.errors import NeedsPerson
 
 DRIFT = 0.005  # covers the slewing of NTP and a virtual machine's clock
@@ -107,6 +108,11 @@ PROFILES: Mapping[str, Timing] = MappingProxyType(
 """`conservative` does not count on a guard that nothing can hold up."""
 
 _STEPS = ((57.0, 1.0), (18.5, 0.5), (0.0, 0.2))  # T from which on → what D is rounded down to
+
+
+def written(text: str) -> str | float:
+    """As people write it → a profile's name or seconds. Raises ValueError for no such duration."""
+    return values.duration(text) if text[:1].isdigit() else text
 
 
 def derive(failover_time: str | float, granted: int | None = None, locked: bool = True) -> Timing:

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.decide.documents.kinds import schema
 from reconciler.decide.documents.node import read_node
-from reconciler.settings import Settings
+from reconciler.settings import Etcd, Settings
 
 HEAD = "apiVersion: standfast/v1\nkind: Node\n"
 
@@ -41,6 +41,16 @@ def test_what_is_written_becomes_fields():
     assert Settings(**{**settings, "state": Path(settings["state"])}).look_every == 60.0
 
 
+def test_the_store_of_several_hosts():
+    settings, faults = read(
+        "spec:\n  failover_time: 30s\n  watchdog: /dev/watchdog0\n"
+        "  etcd: {endpoints: ['https://10.0.0.1:2379', 'https://10.0.0.2:2379'], ca: /ca.pem}"
+    )
+    assert not faults
+    assert settings["etcd"] == Etcd(("https://10.0.0.1:2379", "https://10.0.0.2:2379"), ca="/ca.pem")
+    assert settings["failover_time"] == 30.0
+
+
 @pytest.mark.parametrize(
     ("text", "line", "part"),
     [
@@ -50,6 +60,11 @@ def test_what_is_written_becomes_fields():
         ("spec:\n  roles: {ops: boss}", 4, "none of"),
         ("spec:\n  run: here", 4, "absolute path"),
         ("spec:\n  metrics_listen: here", 4, "form"),
+        ("spec:\n  failover_time: quick", 4, "form"),
+        ("spec:\n  failover_time: 2s", 4, "choose at least"),
+        ("spec:\n  etcd: {endpoints: []}", 4, "empty"),
+        ("spec:\n  etcd: {endpoints: ['10.0.0.1:2379']}", 4, "form"),
+        ("spec:\n  etcd: {endpoints: ['http://a:1'], key: /k}", 4, "certificate"),
         ("specs: {}", 3, 'Did you mean "spec"?'),
         ("metadata: {name: a b}", 3, "form"),
         ("a: [", 3, "is not YAML"),

@@ -9,7 +9,9 @@ from reconciler.decide.documents import verdicts, yaml_text
 from reconciler.decide.documents.kinds import schema
 from reconciler.decide.documents.source import Source
 from reconciler.decide.documents.typed import finished, plain
-from reconciler.errors import Fault
+from reconciler.decide.timing import derive, written
+from reconciler.errors import Fault, NeedsPerson
+from reconciler.settings import Etcd
 
 
 def read_node(content: bytes, path: str) -> tuple[dict[str, Any], tuple[Fault, ...]]:
@@ -47,6 +49,15 @@ def _settings(source: Source) -> dict[str, Any]:
         except ValueError as error:
             what, _, todo = str(error).partition("\n")
             source.fault(("spec", keyword), what, todo)
+    if "etcd" in result:
+        result["etcd"] = Etcd(**result["etcd"])
+    if "failover_time" in result:
+        try:
+            result["failover_time"] = written(result["failover_time"])
+            derive(result["failover_time"])
+        except (NeedsPerson, ValueError) as fault:
+            what, _, todo = str(fault).partition("\n")
+            source.fault(("spec", "failover_time"), f"{what}.", " ".join(todo.split()))
     return result
 
 
