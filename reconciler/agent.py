@@ -16,6 +16,7 @@ from reconciler.decide.documents.identity import identity
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Jobs
 from reconciler.engine.library import Library
+from reconciler.engine.neighbours import Neighbours
 from reconciler.engine.reconcile import Reconciler
 from reconciler.engine.record import Record
 from reconciler.engine.view import View, frozen_object, plan_object
@@ -58,9 +59,15 @@ class LocalAgent:
         self._objects: dict[str, Object] = {}
         self._built_from: dict[str, tuple[Any, ...]] = {}
         self._changed: dict[str, None] = {}  # keys whose object is older than their last pass
+        self.neighbours: Neighbours | None = None  # where several hosts share a store
         self.fanout = Fanout()
         self.started = clock.wall()
         self.notices: list[str] = []  # what a person should know of the agent itself
+
+    def among(self, neighbours: Neighbours) -> None:
+        """Services are those of several hosts from now on."""
+        self.neighbours = neighbours
+        self._view.others, self._view.claims = neighbours.others, neighbours.claims
 
     # --- kept up by the passes -------------------------------------------------------------
 
@@ -73,6 +80,12 @@ class LocalAgent:
         if not self._changed:
             asyncio.get_running_loop().call_later(TOGETHER, self._build_changed)
         self._changed[key] = None
+
+    def shown(self, key: str) -> None:
+        """Another node says something else of it."""
+        if key in self._records:
+            self._built_from.pop(key, None)
+            self.passed(key)
 
     def _build_changed(self) -> None:
         """A few; the others in the next turns of the loop."""
@@ -92,11 +105,15 @@ class LocalAgent:
         made = self._view.service(record, old, self._clock.wall())
         if made != old:
             self._objects[record.key] = made
+            if self.neighbours:
+                self.neighbours.tell(record, made)
             self.fanout.publish("service", made)
         return made
 
     def gone(self, key: str) -> None:
         """Nothing is left of the service."""
+        if self.neighbours:
+            self.neighbours.forget(key)
         self._objects.pop(key, None)
         self._changed.pop(key, None)
         self._built_from.pop(key, None)
@@ -163,6 +180,8 @@ class LocalAgent:
                 "run": str(settings.run),
             },
             "frozen": frozen_object(frozen),
+            "drained": frozen_object(self._desk.node_drained()),
+            "cluster": self.neighbours.seen() if self.neighbours else None,
             "prune_held": sorted(self._library.held),
             "store": {"kind": self._store_kind, "trouble": self._desk.failing},
             "notices": list(self.notices),

@@ -1,14 +1,12 @@
 """Settings → a running agent: every part made, wired, started and ended in order."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +43,10 @@ from reconciler.engine.record import Record
 from reconciler.engine.watch import watch
 from reconciler.engine.wishes import Wishes
 from reconciler.errors import MayHeal, NeedsPerson
-from reconciler.model import Owner, ServiceGoal
+from reconciler.joining import join
+from reconciler.member import Seams, membership
+from reconciler.model import Owner
+from reconciler.running import Running
 from reconciler.settings import Settings
 from reconciler.telling import Telling
 
@@ -53,87 +54,11 @@ WORKERS = 64
 TIDY_EVERY = 60.0
 SWITCH = 0.0005
 """Seconds a calculating thread may keep the loop waiting: the default adds up, with dozens, to 50 ms."""
-GRACE = 5.0
-"""Seconds without any step after which a start that has not succeeded will not do so soon."""
 FIRST_LOOK = 5.0
 """Seconds for the documents to be read before what was in force is acted on."""
 OWN_DOING = 0.05
 """Seconds for which a service at work is not looked at for each thing that its operations change."""
 log = logging.getLogger("standfast")
-
-
-@dataclass
-class Running:
-    """A started agent."""
-
-    settings: Settings
-    records: dict[str, Record]
-    queue: KeyQueue
-    jobs: Jobs
-    desk: Desk
-    library: Library
-    agent: LocalAgent
-    reconciler: Reconciler
-    tell: Telling
-    hub: Hub
-    programs: Programs
-
-    def settled(self) -> bool:
-        """Nothing runs, and nothing more will be done until the world or a person changes something."""
-        return (
-            self.library.scans > 0
-            and self.queue.idle()
-            and not self.jobs.running
-            and all(record.passes and not record.plan.now for record in self.records.values())
-        )
-
-    async def converged(self, until: asyncio.Event, patience: float) -> bool:
-        """Wait until every service is as wanted, or none of them gets any further in `GRACE` seconds.
-
-        False when `patience` (seconds) ran out or `until` was set before.
-        """
-        loop = asyncio.get_running_loop()
-        end, quiet_since = loop.time() + patience, None
-        while loop.time() < end and not until.is_set():
-            if self.settled():
-                if all(record.up_as_wanted() for record in self.records.values()):
-                    return True
-                quiet_since = quiet_since or loop.time()
-                if loop.time() - quiet_since > GRACE:
-                    return True
-            else:
-                quiet_since = None
-            await self.stirred()
-        return False
-
-    async def stirred(self) -> None:
-        """Something happened, or a moment passed."""
-        news = self.agent.subscribe()
-        try:
-            async with asyncio.timeout(0.05):
-                await anext(news)
-        except TimeoutError:
-            return
-        finally:
-            await news.aclose()  # type: ignore[attr-defined]  # a fan-out's reader has one
-
-    async def stop_all(self, patience: float = 120.0) -> bool:
-        """Take every service down, standby too, until that is seen; False when time ran out."""
-        self.reconciler.leaving = "the agent ends and was told to stop what it runs"
-        for key in list(self.records):
-            self.queue.add(key)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while not all(_down(record) for record in self.records.values()) or self.jobs.running:
-                    await self.stirred()
-                return True
-        return False
-
-
-def _down(record: Record) -> bool:
-    decision = record.decision
-    gone = decision is not None and decision.goal in (ServiceGoal.ABSENT, ServiceGoal.UNTOUCHED)
-    return gone and record.up_as_wanted()
 
 
 @asynccontextmanager
@@ -147,6 +72,12 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
     async with AsyncExitStack() as stack:
         make_directories(settings)
         stack.enter_context(alone(settings.run / LOCK))
+        seams = Seams(lambda key: None, lambda key: None, lambda reason, text, ok: None)
+        member = None
+        if settings.etcd and keep:
+            member = await stack.enter_async_context(
+                membership(settings, settings.etcd, boot_id(), SystemClock(), seams)
+            )
         lost = lost_state(settings) if keep else ""
         store, notices = await _store(settings, keep)
         notices += [lost] if lost else []
@@ -156,6 +87,8 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
         stack.callback(journal.close)
         account = Account()
         made = await _wired(stack, settings, store, journal, account)
+        if member:
+            stack.push_async_callback(_cancelled, join(made, member, seams))
         await made.library.load()
         made.agent.notices += notices
         for notice in notices:
@@ -242,25 +175,15 @@ async def _wired(
         settings.services, home, desk, records, tell, clock, queue.add, settings.removal_after, helper
     )
     wishes = Wishes(desk, records, tell, clock)
-    agent = LocalAgent(
-        settings,
-        home,
-        reconciler,
-        desk,
-        jobs,
-        library,
-        wishes,
-        journal,
-        hub,
-        clock,
-        queue.add,
-        _kind(store),
-    )
+    shown = (home, reconciler, desk, jobs, library, wishes, journal, hub, clock, queue.add)
+    agent = LocalAgent(settings, *shown, _kind(store))
     # The ring is closed last: a pass starts jobs, and what it saw becomes the agent's objects.
     reconciler.jobs, reconciler.passed, reconciler.gone = jobs, agent.passed, agent.gone
     reconciler.discard = library.discard
     tell.listeners.append(agent.happened)
-    return Running(settings, records, queue, jobs, desk, library, agent, reconciler, tell, hub, programs)
+    return Running(
+        settings, drivers, records, queue, jobs, desk, library, agent, reconciler, tell, hub, programs
+    )
 
 
 def _news(queue: KeyQueue, jobs: Jobs, key: str) -> None:

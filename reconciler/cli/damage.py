@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from reconciler.daemon import Running
 from reconciler.model import Goal, State
+from reconciler.running import Running
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from typing import Any
 from reconciler.adapters.places import with_paths
 from reconciler.cli import client, judge, tree
 from reconciler.contracts import Event
-from reconciler.daemon import Running, running
+from reconciler.daemon import running
 from reconciler.decide.documents.node import read_node
 from reconciler.errors import NeedsPerson
+from reconciler.running import Running
 from reconciler.settings import Settings
 
 NODE_FILE = Path("/etc/standfast/node.yaml")

@@ -20,8 +20,9 @@ from collections.abc import Callable
 from reconciler.cli import damage, tree
 from reconciler.cli.damage import DAMAGES, Damage, Target
 from reconciler.contracts import Event
-from reconciler.daemon import Running, running
+from reconciler.daemon import running
 from reconciler.model import Goal, settled
+from reconciler.running import Running
 from reconciler.settings import Settings
 
 KEYS = "d address  k kill  u unmount  e edit  x break document  w why  s shell  q quit"

@@ -1,5 +1,6 @@
 """What operators asked for, as values that are kept in the store, and how they are read and written."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -15,6 +16,10 @@ VERBS = (
     "purge",
     "clear",
     "abort",
+    "switch",
+    "takeover",
+    "giveback",
+    "drain",
 )
 
 DEADLINE = 300.0
@@ -27,6 +32,8 @@ class Wish:
 
     until  a standing wish ends then by itself (`--for`), 0: never. A one-off wish expires then.
     phase  of a restart: "down", then "up".
+    node   of a local one: the only node that it is about.
+    to     of a switch: where to. away: without that, from where.
     """
 
     verb: str
@@ -41,6 +48,9 @@ class Wish:
     force: bool = False
     local: bool = False
     phase: str = ""
+    node: str = ""
+    to: str = ""
+    away: str = ""
 
     def over(self, now: float) -> bool:
         return bool(self.until) and now >= self.until
@@ -49,6 +59,8 @@ class Wish:
         part = "".join(f" --rid {rid}" for rid in self.rids)
         part += f" --upto {self.upto}" if self.upto else ""
         part += f" --downto {self.downto}" if self.downto else ""
+        part += f" --to {self.to}" if self.to else ""
+        part += f" --local on {self.node}" if self.node else ""
         return f"asked by {self.who}: {self.verb}{part}" + (f" ({self.reason})" if self.reason else "")
 
 
@@ -113,6 +125,15 @@ def read(stored: Mapping[str, Any]) -> Asked:
         Frozen(**stored["frozen"]) if stored.get("frozen") else None,
         frozenset(stored.get("stopped", ())),
     )
+
+
+def frozen(text: str) -> Frozen | None:
+    """Of the whole cluster, as the store has it; what is not understood counts as frozen."""
+    try:
+        kept = json.loads(text)
+        return Frozen(**kept) if kept else None
+    except (ValueError, TypeError):
+        return Frozen("a later version", 0.0, scope="cluster")
 
 
 def _wish(stored: Mapping[str, Any] | None) -> Wish | None:

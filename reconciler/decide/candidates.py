@@ -6,7 +6,7 @@ true. An order is a preference, never a right.
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from reconciler.model import Service, nothing
@@ -22,7 +22,8 @@ class Peer:
     load  15-minute average. memory, swap  percent available; swap None: it has none.
     cannot  why it may not run a service, as it says itself, by key.
     failed  why a start of a service failed there a short while ago, by key.
-    holds  keys of services whose claim it holds. started  wall-clock time of its last start, by key.
+    holds  keys of services whose claim it holds. loose  of those up there without one.
+    started  wall-clock time of its last start, by key. drained  why it gives all away: "drained by …".
     """
 
     name: str
@@ -36,7 +37,9 @@ class Peer:
     swap: float | None = None
     cannot: Mapping[str, str] = field(default_factory=nothing)
     failed: Mapping[str, str] = field(default_factory=nothing)
-    holds: frozenset[str] = frozenset()
+    drained: str = ""
+    holds: Set[str] = frozenset()
+    loose: Set[str] = frozenset()
     started: Mapping[str, float] = field(default_factory=nothing)
 
 
@@ -81,6 +84,8 @@ def _obstacle(service: Service, peer: Peer | None, peers: Mapping[str, Peer]) ->
         return "is in maintenance"
     if peer.frozen:
         return f"is frozen: {peer.frozen}"
+    if peer.drained:
+        return f"is {peer.drained}"
     if service.env == "PRD" and peer.env != "PRD":
         return f"is a {peer.env} node, the service is PRD"
     if key in peer.cannot:

@@ -1,7 +1,9 @@
 """What the hosts share → where it stands in the store, and whose service it is about."""
 
 SESSIONS, BEATS, CLAIMS, THINGS = "sessions/", "beats/", "claims/", "things/"
-DOCUMENTS, WISHES, STATUSES = "documents/", "wishes/", "statuses/"
+DOCUMENTS, WISHES, STATUSES, HOSTS = "documents/", "wishes/", "statuses/", "hosts/"
+FROZEN = "frozen"
+"""The whole cluster is."""
 
 
 def session(node: str) -> str:
@@ -27,6 +29,14 @@ def thing(name: str) -> str:
 
 def document(service: str) -> str:
     return f"{DOCUMENTS}{service}"
+
+
+def wish(service: str) -> str:
+    return f"{WISHES}{service}"
+
+
+def host(node: str) -> str:
+    return f"{HOSTS}{node}"
 
 
 def status(node: str, service: str) -> str:

@@ -228,6 +228,17 @@ def as_api(
     }
 
 
+def read_instance(told: Mapping[str, Any]) -> Instance:
+    """The reverse of `as_api`, as far as services are merged by it. What it does not say is unknown."""
+    states = [one.get("state") for one in dict(told.get("resources", {})).values()]
+    some_up = any(state in (State.UP.value, State.STANDBY_UP.value) for state in states)
+    try:
+        avail, overall = State(told.get("avail", "unknown")), State(told.get("overall", "unknown"))
+    except ValueError:
+        avail = overall = State.UNKNOWN
+    return Instance(avail, overall, str(told.get("provisioned", "n/a")), some_up)
+
+
 # --- the service ---------------------------------------------------------------------------
 
 

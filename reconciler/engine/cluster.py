@@ -4,7 +4,7 @@ The view is kept by a watch and goes on while a pass waits. That is no harm: wha
 true only by the comparisons of its commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from reconciler.contracts import Clock, Entry, Notify, Store
 from reconciler.decide import claims, keys
@@ -14,11 +14,22 @@ from reconciler.decide.standing import Standing
 from reconciler.decide.things import Thing
 from reconciler.decide.timing import Timing
 from reconciler.decide.travel import put_in_force
+from reconciler.decide.turn import Situation
 from reconciler.engine.follow import Follower
+from reconciler.engine.peers import Peers
 from reconciler.errors import UnknownOutcome
 from reconciler.model import Service
 
-FOLLOWED = (keys.SESSIONS, keys.CLAIMS, keys.THINGS, keys.DOCUMENTS, keys.WISHES, keys.STATUSES)
+FOLLOWED = (
+    keys.SESSIONS,
+    keys.CLAIMS,
+    keys.THINGS,
+    keys.DOCUMENTS,
+    keys.WISHES,
+    keys.STATUSES,
+    keys.HOSTS,
+    keys.FROZEN,
+)
 QUICKER = "the store changed meanwhile: looks again"
 
 
@@ -40,24 +51,26 @@ class Cluster:
         self._store, self._clock, self._standing, self._listed = store, clock, standing, listed
         self._notify, self._shown = changed, shown
         self._back = timing.request + timing.leaderless
-        self._follower = Follower(store, FOLLOWED, self._changed, lambda: None, timing.renew)
+        self.follower = Follower(store, FOLLOWED, self._changed, lambda: None, timing.renew)
+        self.peers = Peers()
         self._sessions: dict[str, Session | None] = {}
         self._claims: dict[str, dict[int, Claim | None]] = {}
         self._waiting: set[str] = set()  # services that had to wait for a slot or a thing
         self._sure: dict[str, int] = {}  # services whose claim we have written, and its epoch
-        self.view = View(self._follower.entries, self._sessions, self._claims)
+        self.document: Callable[[str, str | None], None] = lambda service, text: None
+        self.view = View(self.follower.entries, self._sessions, self._claims)
 
     async def run(self) -> None:
         """For ever; raises StoreLost."""
-        await self._follower.run()
+        await self.follower.run()
 
     async def read(self) -> None:
         """Returns once the view is there."""
-        await self._follower.ready.wait()
+        await self.follower.ready.wait()
 
     @property
     def trouble(self) -> str:
-        return self._follower.trouble
+        return self.follower.trouble
 
     def held(self, service: str) -> Claim | None:
         """My claim, when it is beyond doubt: without one nothing of a failover service goes up.
@@ -68,6 +81,11 @@ class Cluster:
         if me is None or self._sure.get(service) != me.session.epoch:
             return None
         return mine(service, me.session, self.view)
+
+    def mine(self, service: str) -> Claim | None:
+        """What the store says my session of now has, beyond doubt or not."""
+        me = self._holder()
+        return mine(service, me.session, self.view) if me else None
 
     async def claim(self, service: Service, wanted: tuple[Thing, ...], level: Level) -> str:
         """ "" once `held` says so, else why it has to wait. May raise MayHeal.
@@ -109,6 +127,15 @@ class Cluster:
             return made
         return await self._commit(service.key, made, me)
 
+    async def drop_document(self, service: str) -> str:
+        """ "" once the document of a removed service is gone; else why it is not."""
+        me = self._holder()
+        if me is None:
+            return f"this node has no session: {self._standing().why}"
+        key = keys.document(service)
+        compare = {key: self.view.revision(key), **me.compared}
+        return await self._commit(service, Commit(compare, {}, (key,)), me)
+
     async def _commit(self, service: str, made: Commit, me: Holder) -> str:
         """An answer counts only under the session it was asked for.
 
@@ -121,13 +148,13 @@ class Cluster:
         if now is None or now.session.epoch != me.session.epoch:
             return "the session that it was asked for is over"
         if revision is None:
-            self._follower.expect(self._follower.reached + 1, self._back)
+            self.follower.expect(self.follower.reached + 1, self._back)
             self._waiting.add(service)
             return QUICKER
         for key, value in made.puts.items():
-            self._follower.own(key, value, revision)
+            self.follower.own(key, value, revision)
         for key in made.deletes:
-            self._follower.own(key, None, revision)
+            self.follower.own(key, None, revision)
         if made.claim:
             self._sure[service] = made.claim.epoch
         return ""
@@ -136,7 +163,7 @@ class Cluster:
         try:
             return await self._store.commit(made.compare, made.puts, made.deletes)
         except UnknownOutcome:
-            self._follower.expect(self._follower.reached + 1, self._back)
+            self.follower.expect(self.follower.reached + 1, self._back)
             raise
 
     def _holder(self) -> Holder | None:
@@ -144,19 +171,49 @@ class Cluster:
         session = standing.current(self._clock.boottime())
         return Holder(session, standing.revision) if session else None
 
+    def situation(self, node: str, service: Service, waited: Mapping[str, float]) -> Situation:
+        """What `decide.turn` goes by."""
+        me, standing = self._holder(), self._standing()
+        if not self.follower.ready.is_set():
+            why = f"the store has not been read yet{': ' + self.trouble if self.trouble else ''}"
+        else:
+            why = "" if me else f"this node has no session: {standing.why or 'its time is over'}"
+        return Situation(
+            node,
+            why,
+            self.view.claims.get(service.key, {}),
+            claims.slots(service),
+            self.view.sessions,
+            self.peers.all,
+            mine(service.key, me.session, self.view) if me else None,
+            self.held(service.key) is not None,
+            waited,
+        )
+
     # --- what changed ----------------------------------------------------------------------
 
     def _changed(self, key: str, entry: Entry | None) -> None:
         service = keys.service_of(key)
+        text = entry.value if entry else None
         if key.startswith(keys.SESSIONS):
             self._session(key.removeprefix(keys.SESSIONS), entry)
         elif key.startswith(keys.STATUSES):
+            node = key.removeprefix(keys.STATUSES).partition("/")[0]
+            if self.peers.status(node, service, text):
+                self._notify(service)
             self._shown(service)
+        elif key.startswith(keys.HOSTS):
+            if self.peers.host(key.removeprefix(keys.HOSTS), text):
+                self._wake(self._known())
+        elif key == keys.FROZEN:
+            self._wake(self._known())
         elif key.startswith(keys.THINGS):
             self._wake(set(self._waiting))
         else:
             if place := keys.slot_of(key):
                 self._slot(place, entry)
+            if key.startswith(keys.DOCUMENTS):
+                self.document(service, text)
             if service:
                 self._waiting.discard(service)
                 self._notify(service)
@@ -167,21 +224,28 @@ class Cluster:
             self._sessions.pop(node, None)
         else:
             self._sessions[node] = read(entry.value)
-        known = {
+        self.peers.session(node, self._sessions.get(node), self._claims)
+        self._wake(self._known())
+
+    def _known(self) -> set[str]:
+        documents = {
             key.removeprefix(keys.DOCUMENTS)
-            for key in self._follower.entries
+            for key in self.follower.entries
             if key.startswith(keys.DOCUMENTS)
         }
-        self._wake(known | self._claims.keys())
+        return documents | self._claims.keys()
 
     def _slot(self, place: tuple[str, int], entry: Entry | None) -> None:
         service, slot = place
+        before, now = self._claims.get(service, {}).get(slot), None
         if entry is not None:
-            self._claims.setdefault(service, {})[slot] = claims.read(entry.value)
+            now = claims.read(entry.value)
+            self._claims.setdefault(service, {})[slot] = now
         elif slot in (held := self._claims.get(service, {})):
             del held[slot]
             if not held:
                 del self._claims[service]
+        self.peers.claim(service, before, now, self._sessions.get(now.node) if now else None)
 
     def _wake(self, services: set[str]) -> None:
         self._waiting -= services

@@ -15,6 +15,7 @@ from typing import Any
 from reconciler.contracts import Clock, Store
 from reconciler.decide.asked import NOBODY, Asked, Frozen, read, written
 from reconciler.decide.frames import packed, unpacked
+from reconciler.engine.shared_wishes import SharedWishes
 from reconciler.errors import MayHeal
 from reconciler.model import Owner, Resource
 
@@ -24,6 +25,8 @@ PATIENCE = 1.0
 TOGETHER = 0.02
 """Seconds that a write nobody waits for may wait for others: a repair comes first, and one commit
 costs as much as ten."""
+SHARED_PATIENCE = 5.0
+"""Seconds in which the store of several hosts must have taken what was asked."""
 SLICE = 0.002  # seconds of values written as JSON before the loop gets its turn
 AS_TEXT = ("document", "applied")
 """Kinds kept as the store has them, one string for both, until somebody asks what they say."""
@@ -50,6 +53,7 @@ class Desk:
         self._puts = self._tried = 0  # writes asked for; of these, attempted
         self._asked: dict[str, Asked] = {}
         self._writer: asyncio.Task[None] | None = None
+        self.shared: SharedWishes | None = None  # where what was asked is the same for several hosts
         self.failing = ""
         self.last_success = 0.0  # wall-clock
 
@@ -82,9 +86,19 @@ class Desk:
     def put_document(self, service: str, document: Mapping[str, Any]) -> None:
         self._put(f"document/{service}", json.dumps(document))
 
+    def applied_file(self, service: str) -> str:
+        """The generation that this node last applied from a file of its own, "" for none."""
+        return str(self._values.get(f"file/{service}", ""))
+
+    def put_applied_file(self, service: str, generation: str) -> None:
+        if generation != self.applied_file(service):
+            self._put(f"file/{service}", generation or None)
+
     # --- what was asked --------------------------------------------------------------------
 
     def asked(self, service: str) -> Asked:
+        if self.shared:
+            return self.shared.get(service)
         if service not in self._asked:
             stored = self._values.get(f"asked/{service}")
             self._asked[service] = read(stored) if stored else NOBODY
@@ -93,9 +107,24 @@ class Desk:
     def put_asked(self, service: str, asked: Asked) -> None:
         if asked == self.asked(service):
             return
+        if self.shared:
+            self.shared.put(service, asked)
+            self._changed(service)
+            return
         self._asked[service] = asked
         self._put(f"asked/{service}", None if asked == NOBODY else written(asked))
         self._changed(service)
+
+    async def kept(self, service: str) -> str:
+        """ "" once what was asked last will survive a restart, else why it may not.
+
+        Raises MayHeal when several hosts share it and their store does not take it: it is not asked then.
+        """
+        if self.shared:
+            await self.shared.kept(service, SHARED_PATIENCE)
+            return ""
+        await self.durable()
+        return self.failing
 
     def stir(self, service: str) -> None:
         """Something of it that is decided on, and not kept here, is another now."""
@@ -104,6 +133,14 @@ class Desk:
     def node_frozen(self) -> Frozen | None:
         stored = self._values.get("frozen")
         return Frozen(**stored) if stored else None
+
+    def node_drained(self) -> Frozen | None:
+        """Who asked this node to give away what it runs, and to take nothing on."""
+        stored = self._values.get("drained")
+        return Frozen(**stored) if stored else None
+
+    def put_node_drained(self, drained: Frozen | None) -> None:
+        self._put("drained", vars(drained) if drained else None)
 
     def put_node_frozen(self, frozen: Frozen | None) -> None:
         self._put("frozen", vars(frozen) if frozen else None)
@@ -167,6 +204,8 @@ class Desk:
 
         But for what was provisioned: should its document come back, missing data is not made anew.
         """
+        if self.shared:
+            self.shared.put(service, NOBODY)
         for kind in ("document", "asked", "applied"):
             self._put(f"{kind}/{service}", None)
         kept = self._values.get(f"memory/{service}", {})

@@ -5,7 +5,7 @@ touched is marked for a new look *before* its key is queued, so that no pass act
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from reconciler.operations import Operation, Remember
 
 SLOW = 5.0
 """Seconds after which a job makes room for another: what hangs must not keep all others waiting."""
+CLAIMED = (Act.START, Act.CREATE, Act.DESTROY)
 HANGING = 3
 """So many times the limit may run beside it because they are slow."""
 
@@ -34,13 +35,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended. `turned`: it was not carried to its end because the goal changed."""
+    """How a job ended. `turned`: it was not carried to its end because the goal changed; `refused`:
+    because what it needs to begin (the claim, a session, the guard) is not there now.
+    """
 
     job: Job
     ok: bool
     why: str = ""
     conflict: bool = False
     turned: bool = False
+    refused: bool = False
 
 
 class Jobs:
@@ -56,6 +60,7 @@ class Jobs:
         limit: int,
         ended: Callable[[Ended], None],
     ) -> None:
+        self.gate: Callable[[Owner, Operation], Awaitable[str]] | None = None  # where a claim is needed
         self._host, self._hub, self._desk = host, hub, desk
         self._recorder, self._clock, self._ended = recorder, clock, ended
         self._slots = asyncio.Semaphore(limit)
@@ -151,6 +156,8 @@ class Jobs:
             left = deadline - loop.time()
             if left <= 0:
                 return Ended(job, ok=False, why=f"not done within {job.step.timeout:g} s")
+            if self.gate and job.step.act in CLAIMED and (why := await self.gate(job.owner, operation)):
+                return Ended(job, ok=False, why=why, turned=True, refused=True)
             job.current = operation
             outcome = await self._perform(job, operation, left)
             self._record(job, operation, outcome)

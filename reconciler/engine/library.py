@@ -21,11 +21,13 @@ from reconciler.engine.desk import Desk
 from reconciler.engine.directory import File, Listing, listing
 from reconciler.engine.prune import TOGETHER, Verdict, judge
 from reconciler.engine.record import Record
+from reconciler.engine.travel import Offer, Travel
 from reconciler.errors import Fault
 
 BULK = 8
 """More changed documents than this are checked in a process of their own."""
 
+NOT_HERE = (0, 0, 0, 0, 0, 0)  # the signature of what is no file of this node
 AHEAD = 2 * BULK
 """Documents that are being checked while others are put in force: more would lie about in memory."""
 
@@ -63,6 +65,9 @@ class Library:
         self._missing: dict[str, float] = {}  # key → loop time when it was first missed
         self._removed_lately: list[float] = []
         self._scanning = asyncio.Lock()
+        self.travel: Travel | None = None  # where several hosts share their documents
+        self.refused_here: dict[str, str] = {}  # what the store has and this node cannot read, by key
+        self._again: asyncio.Future[float | None] | None = None
         self.verdict = Verdict()
         self.real = ""
         self.listed = False
@@ -126,6 +131,8 @@ class Library:
                     troubles[file.path] = Trouble(file.path, key, (_duplicate(file, files),))
             elif files[0].fault:
                 troubles[files[0].path] = Trouble(files[0].path, key, (files[0].fault,))
+            elif self.travel and self._travels(files[0], troubles):
+                continue
             elif known := self._known(files[0]):
                 troubles[files[0].path] = Trouble(files[0].path, known.meant, known.faults)
             elif self._is_new(files[0]):
@@ -135,9 +142,48 @@ class Library:
             if checked.service is None:
                 refused = self._refused[file.path] = _Refused(file, checked.faults, _meant(file, checked))
                 troubles[file.path] = Trouble(file.path, refused.meant, checked.faults)
+            elif self.travel:
+                self.travel.offer(Offer(checked.service, file.path, file.flavour, file.content or b""))
+                self.lints[file.key] = checked.lints
             else:
                 self._put_in_force(file, checked)
         self._tell(troubles)
+
+    def _travels(self, file: File, troubles: dict[str, Trouble]) -> bool:
+        """It was offered to all hosts already; whether it is in force is told."""
+        assert self.travel
+        generation = generation_of(file.content or b"")
+        if fault := self.travel.fault(file.key, file.path, generation):
+            troubles[file.path] = Trouble(file.path, file.key, (fault,))
+        return self.travel.settled(file.key, generation)
+
+    # --- what all hosts share --------------------------------------------------------------
+
+    async def take(self, key: str, path: str, flavour: Flavour, content: bytes) -> bool:
+        """Put in force what the store has; False when this node refuses it: what is in force stays."""
+        file = File(path, key, flavour, NOT_HERE, content)
+        if not self._is_new(file):
+            return True
+        checked = await self._check(content, path, key, flavour, 1)
+        if checked.service is None:
+            self.refused_here[key] = "; ".join(fault.what for fault in checked.faults)
+            return False
+        self.refused_here.pop(key, None)
+        self._put_in_force(file, checked)
+        return True
+
+    def let_go(self, key: str, who: str) -> None:
+        """Its document was removed, here or on another node."""
+        record = self._records[key]
+        record.deleted, record.faults = True, ()
+        self.lints.pop(key, None)
+        self._keep_as_deleted(key)
+        self._event(key, f"removed by {who}, on_delete: {record.service.on_delete}", "Removed")
+        self._changed(key)
+
+    def look_again(self) -> None:
+        """What is said of files may be something else now."""
+        self._again = asyncio.ensure_future(self.scan())
 
     async def _verdicts(self, files: Sequence[File]) -> AsyncIterator[tuple[File, Checked]]:
         """In order, each as soon as it is there: the first service need not wait for the last document."""
@@ -244,7 +290,7 @@ class Library:
         present = {file.key for file in listed.files.values()}
         # Renamed with its old name inside, it is refused: that must not remove what it describes.
         present |= {known.meant for file in listed.files.values() if (known := self._known(file))}
-        in_force = [key for key, record in self._records.items() if not record.deleted]
+        in_force = [k for k, record in self._records.items() if not record.deleted and self._of_a_file(k)]
         self._missing = {k: self._missing.get(k, now) for k in in_force if k not in present}
         if said := seen & self._missing.keys():
             self.verdict = Verdict(frozenset(said))
@@ -280,6 +326,8 @@ class Library:
             why = f"{record.service.source} cannot be removed: {fault.strerror}; remove it yourself"
             self._event(key, why, "Purged", ok=False)
             return
+        if self.travel:
+            self.travel.remove(key)
         record.deleted = True
         self._keep_as_deleted(key)
         self._changed(key)
@@ -289,7 +337,17 @@ class Library:
         if kept := self._desk.document(key):
             self._desk.put_document(key, {**kept, "deleted": True})
 
+    def _of_a_file(self, key: str) -> bool:
+        """Of a file of this node, and not only of another one's."""
+        return self.travel is None or (self.travel.mine(key) and bool(self._desk.applied_file(key)))
+
     def _remove(self, key: str, now: float) -> None:
+        if self.travel:
+            self._removed_lately.append(now)
+            self._missing.pop(key, None)
+            self._desk.put_applied_file(key, "")
+            self.travel.remove(key)
+            return
         record = self._records[key]
         self._count_what_was_begun(record)
         record.deleted = True

@@ -17,9 +17,12 @@ from reconciler.engine.observe import Observer
 from reconciler.engine.queue import Pace
 from reconciler.engine.record import Answer, Record, as_before
 from reconciler.engine.situations import STARTS, Roster, hold, roster, situations
+from reconciler.engine.together import Together
 from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
 from reconciler.settings import Settings
 
+REFUSED = 0.2
+"""Seconds until an operation is tried again for which the guard or the claim was not there."""
 RARELY = 10.0
 """Periods between two passes over a service at rest: should anything ever have been missed."""
 
@@ -45,6 +48,8 @@ class Reconciler:
         self.passed: Callable[[str], None]
         self.gone: Callable[[str], None]
         self.discard: Callable[[str], None]  # remove its document: the service was purged
+        self.ended_for_all: Callable[[str], None] = lambda key: None
+        self.together: Together | None = None  # with others, where several hosts share a store
         self.leaving = ""  # why everything goes down before the agent ends, "" when it does not
         self.pace = Pace()  # of all passes
         self.halted = False  # the agent ends: nothing new is begun
@@ -57,7 +62,12 @@ class Reconciler:
         if not record.passes and not record.seen:
             progress.recall(record, self._desk)
         asked = self._what_is_asked(key)
-        decision, basis = self._decide(record, asked), self._basis(record)
+        decision = self._decide(record, asked)
+        turn = await self.together.turn(record, decision, asked) if self.together else None
+        if turn:
+            decision, asked = turn.decision, turn.asked
+            record.unclaimed = "" if turn.holds else decision.reason
+        basis = self._basis(record)
         made, who = await self._situations(record, asked, decision)
         if self._basis(record) != basis:
             return 0.0  # taken back, frozen or edited while it looked: nothing is begun on the old word
@@ -65,7 +75,9 @@ class Reconciler:
         if record.decision is None or decision.because != record.decision.because:
             self._event(record, "decision", f"{decision.goal}: {decision.reason}", reason=decision.code)
         # With the goals that follow from it, not before: what is shown in between must fit together.
-        record.decision, record.asked = decision, asked
+        record.decision, record.asked = decision, self._desk.asked(key)
+        if self.together and turn:
+            await self.together.settle(record, made, turn)
         if self._note(record, made, decision, now):
             return 0.0
         record.plan = self._plan(record, made)
@@ -76,7 +88,11 @@ class Reconciler:
             return math.inf
         self.passed(key)
         # What takes the place of what made way is for the next pass; no event need come before that.
-        return 0.0 if who.made_way(made) else self._again_in(record, asked, made, now)
+        if who.made_way(made):
+            return 0.0
+        again_in = self._again_in(record, asked, made, now)
+        sooner = self.together.again_in(key, turn) if self.together and turn else 0.0
+        return min(again_in, sooner) if sooner else again_in
 
     def ended(self, ended: Ended) -> None:
         """A job ended; its key is queued by the caller."""
@@ -85,6 +101,8 @@ class Reconciler:
             return
         progress.job_ended(record, ended, asyncio.get_running_loop().time(), self._settings)
         step = ended.job.step
+        if ended.refused:
+            record.refused, record.refused_until = ended.why, asyncio.get_running_loop().time() + REFUSED
         if ended.ok and step.act is Act.DESTROY:
             self._desk.remember(ended.job.owner, "provisioned", None)
         if ended.ok and step.act is Act.CREATE:
@@ -177,6 +195,8 @@ class Reconciler:
         return Here(self._settings.node, self._clock.wall(), self._node_frozen(), record.attempt.failed)
 
     def _node_frozen(self) -> Frozen | None:
+        if self.together and (whole := self.together.frozen()):
+            return whole
         frozen = self._desk.node_frozen()
         if frozen and frozen.over(self._clock.wall()):
             self._desk.put_node_frozen(None)
@@ -296,6 +316,7 @@ class Reconciler:
             if rid not in who.wanted and settled(Goal.DOWN, s.seen) and not s.running:
                 self._observer.forget(Owner(record.key, rid))
         over = record.deleted and not decision.frozen and not self.jobs.of(record.key)
+        over = over and not (self.together and self.together.cluster.mine(record.key))
         if over and progress.nothing_left(record, made):
             self._end(record, decision)
 
@@ -305,6 +326,9 @@ class Reconciler:
             self._observer.forget(Owner(record.key, rid))
         self._desk.forget(record.key)
         del self.records[record.key]
+        if self.together:
+            self.together.forget(record.key)
+            self.ended_for_all(record.key)
         self.gone(record.key)
 
     def _again_in(self, record: Record, asked: Asked, made: Mapping[str, Situation], now: float) -> float:
@@ -312,6 +336,7 @@ class Reconciler:
         waits = [every * random.uniform(0.9, 1.1)]
         waits += [b.not_before - now for b in (*record.budgets.values(), *record.stops.values())]
         waits += [record.attempt.conflict_until - now, record.attempt.failed_until - now]
+        waits += [record.refused_until - now]
         waits += [o.again_in for o in record.seen.values() if o.again_in]
         waits += [at + progress.YOUNG - now for at in record.started.values()]
         waits += [progress.LOOK_AGAIN] if record.settling else []

@@ -77,6 +77,9 @@ class Record:
     settling: dict[str, str] = field(default_factory=dict)  # its command ended well, its check lags behind
     attempt: Attempt = field(default_factory=Attempt)
     forced: frozenset[str] = frozenset()
+    unclaimed: str = ""  # why nothing may go up here, though it is wanted so
+    refused: str = ""  # why an operation towards up was refused, until that loop time
+    refused_until: float = 0.0
     answer: Answer | None = None
 
     _order: Order | None = field(default=None, repr=False)

@@ -209,6 +209,10 @@ def hold(record: Record, s: Situation, now: float) -> str:
         return ""
     if s.goal not in UPWARD or settled(s.goal, s.seen):
         return ""
+    if record.unclaimed and not common.standby:
+        return record.unclaimed
+    if now < record.refused_until:
+        return record.refused
     if now < record.attempt.conflict_until:
         return f"start aborted due to resource {record.attempt.conflict}"
     budget = record.budgets.get(rid)

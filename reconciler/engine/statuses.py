@@ -27,6 +27,13 @@ class Statuses:
         self._kept = dict(kept)
         self._at: dict[str, float] = {}  # loop time of the last write
         self._news = asyncio.Event()
+        self._host = self._host_kept = ""
+
+    def put_host(self, text: str) -> None:
+        """What is told of this node itself."""
+        self._host = text
+        if text != self._host_kept:
+            self._news.set()
 
     def put(self, service: str, text: str) -> None:
         """What it is now; "" when there is nothing more to say of it."""
@@ -48,9 +55,21 @@ class Statuses:
                 self._news.set()
                 await asyncio.sleep(APART / 4)
 
+    async def _write_host(self) -> bool:
+        standing, text = self._standing(), self._host
+        if not standing.session:
+            return False
+        compare = {keys.session(self._node): standing.revision}
+        if await self._store.commit(compare, {keys.host(self._node): text}) is None:
+            return False
+        self._host_kept = text
+        return True
+
     async def _write(self) -> bool:
         """Whether nothing is left."""
         now = asyncio.get_running_loop().time()
+        if self._host != self._host_kept and not await self._write_host():
+            return False
         open_ = [service for service, text in self._wanted.items() if self._kept.get(service, "") != text]
         due = [service for service in open_ if now - self._at.get(service, -APART) >= APART][:MOST]
         standing = self._standing()

@@ -1,6 +1,6 @@
 """Records of the engine → the API's own objects."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +8,7 @@ from reconciler.decide.asked import Asked, Frozen, Wish
 from reconciler.decide.conditions import Stalled, Trouble, conditions
 from reconciler.decide.explain import Part, why
 from reconciler.decide.placement import Decision
-from reconciler.decide.status import ResourceReport, as_api, instance, service_status
+from reconciler.decide.status import ResourceReport, as_api, instance, read_instance, service_status
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Job, Jobs
 from reconciler.engine.record import Record
@@ -18,18 +18,21 @@ NOT_SEEN = Observed(State.UNKNOWN)
 
 
 class View:
-    """Objects of one node, made anew at each call."""
+    """Objects of one node, made anew at each call. `others`: the service as other hosts tell of it."""
 
     def __init__(self, node: str, desk: Desk, jobs: Jobs) -> None:
         self._node, self._desk, self._jobs = node, desk, jobs
+        self.others: Callable[[str], Mapping[str, Mapping[str, Any]]] = lambda key: {}
+        self.claims: Callable[[str], list[dict[str, Any]]] = lambda key: []
 
     def service(self, record: Record, before: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
         """`before`: the object as last made, for what keeps its `since`. `now`: wall-clock."""
         service, decision = record.service, record.decision
         asked, jobs = self._desk.asked(record.key), self._jobs.of(record.key)
         reports = self._reports(record, asked, jobs)
-        here = instance(reports)
-        avail, overall, placement = service_status(service, {self._node: here})
+        here, others = instance(reports), self.others(record.key)
+        merged = {self._node: here, **{node: read_instance(told) for node, told in others.items()}}
+        avail, overall, placement = service_status(service, merged)
         frozen = decision.frozen if decision else None
         goal = decision.goal if decision else ServiceGoal.UNTOUCHED
         # After a failed start everything is down for a while, and yet nobody wants it so.
@@ -67,13 +70,15 @@ class View:
                     busy=bool(jobs) or bool(record.plan.now),
                     heard=record.asked == asked,
                 ),
+                "claims": self.claims(record.key),
                 "instances": {
                     self._node: as_api(
                         reports,
                         frozen=bool(frozen),
                         state=_doing(jobs, record),
                         expect=_expect(decision.underlying or goal if decision else goal),
-                    )
+                    ),
+                    **others,
                 },
             },
         }

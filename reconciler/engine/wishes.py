@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.contracts import Clock, Event, Recorder
-from reconciler.decide.asked import DEADLINE, NOBODY, Frozen, Wish
+from reconciler.decide.asked import DEADLINE, NOBODY, Asked, Frozen, Wish
 from reconciler.decide.backoff import Budget
 from reconciler.decide.placement import beyond, named, refusal, short_of
 from reconciler.engine.desk import Desk
@@ -52,9 +52,12 @@ class Wishes:
         text = str(wish) + (f", for {wish.until - wish.at:.0f} s" if wish.until else "")
         self._recorder.record(Event(wish.at, "wish", key, reason=wish.verb.capitalize(), text=text))
         self._desk.stir(key)
-        await self._desk.durable()
-        if self._desk.failing:
-            raise NeedsPerson(f"{key}: taken, but it will not survive a restart: {self._desk.failing}")
+        if failing := await self._desk.kept(key):
+            raise NeedsPerson(f"{key}: taken, but it will not survive a restart: {failing}")
+        if self._desk.shared and not _stands(wish, self._desk.asked(key)):
+            raise NeedsPerson(
+                f"{key}: another host wrote what somebody asked at the same moment; ask again"
+            )
         return wish
 
     def _node_frozen(self, now: float) -> Frozen | None:
@@ -136,6 +139,21 @@ class Wishes:
         _fresh(record)
         record.attempt = Attempt()
         self._desk.put_asked(key, replace(NOBODY, frozen=self._desk.asked(key).frozen))
+
+
+def _stands(wish: Wish, asked: Asked) -> bool:
+    """What was asked is what the store has now."""
+    match wish.verb:
+        case "freeze":
+            return asked.frozen is not None
+        case "thaw":
+            return asked.frozen is None
+        case "clear" | "abort":
+            return True
+        case _:
+            # Fulfilled already, it stands no more; another's word does.
+            known = {w.id for w in (asked.standing, asked.wish) if w}
+            return not known or wish.id in known
 
 
 def _is_up(record: Record, rid: str) -> bool:

@@ -162,6 +162,8 @@ class FakeAgent:
             "started": STARTED,
             "paths": self.paths,
             "frozen": None,
+            "drained": None,
+            "cluster": None,
             "prune_held": [],
             "store": {"kind": "sqlite", "trouble": ""},
             "notices": [],

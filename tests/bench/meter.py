@@ -10,7 +10,8 @@ import sys
 import time
 
 from reconciler.cli import foreground, run
-from reconciler.daemon import Running, running
+from reconciler.daemon import running
+from reconciler.running import Running
 
 TICK = 0.001
 

@@ -29,7 +29,8 @@ from reconciler.adapters import proc
 from reconciler.adapters.cgroups import Groups
 from reconciler.api.agent import Principal, Role
 from reconciler.contracts import Event
-from reconciler.daemon import Running, running
+from reconciler.daemon import running
+from reconciler.running import Running
 from reconciler.settings import Settings
 from tests import kernel
 

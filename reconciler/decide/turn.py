@@ -1,0 +1,224 @@
+"""A service wanted here, its claims and the nodes → whose turn it is here: to run it, to claim it, to wait.
+
+What one host would do (`placement.decide`) is narrowed by what the others have: nothing of a service goes
+up without its claim, and a claim is given back when nothing of it is up any more.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.decide.asked import Asked, Wish
+from reconciler.decide.candidates import Candidates, Peer, candidates
+from reconciler.decide.claims import Claim, free
+from reconciler.decide.placement import Decision
+from reconciler.decide.sessions import Session
+from reconciler.model import Service, ServiceGoal
+
+STEP_ASIDE = 2.0
+"""Seconds that a free claim is left to each better candidate."""
+FAILBACK = 30.0
+"""Seconds that a better node must be there before `failback: auto` gives it the service."""
+DOWNWARD = (ServiceGoal.DOWN, ServiceGoal.ABSENT)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One service as this node's snapshot of the cluster shows it.
+
+    no_session  why nothing may be begun here, "" when it may
+    claims      by slot; None for one that is not understood
+    slots       how many there are to be held
+    mine        what my session of now holds; sure: it was written by this agent
+    waited      by what a turn waited for before (`Turn.timer`): seconds since then
+    """
+
+    node: str
+    no_session: str
+    claims: Mapping[int, Claim | None]
+    slots: int
+    sessions: Mapping[str, Session | None]
+    peers: Mapping[str, Peer]
+    mine: Claim | None
+    sure: bool
+    waited: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What this node does with the service, and with its claim.
+
+    act       "claim" before anything goes up; "release" once nothing is up; "" leaves it as it is
+    holds     its claim is beyond doubt: steps towards up and on data may be taken
+    asked     what of all that was asked concerns this node
+    timer     what it waits for, "" for nothing; again_in: seconds until that may be enough
+    """
+
+    decision: Decision
+    act: str
+    holds: bool
+    asked: Asked
+    timer: str = ""
+    again_in: float = 0.0
+
+
+def turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
+    """`wanted`: what this node would do were it alone. Pure."""
+    mine = here.mine is not None
+    concerns = asked if mine or _local(asked.wish, here.node) else _without_parts(asked)
+    if wanted.goal is ServiceGoal.UNTOUCHED:
+        # Whoever freezes it keeps what it has; what nobody wants and is down needs no claim.
+        act = "release" if mine and not wanted.frozen else ""
+        return Turn(wanted, act, mine and here.sure, concerns)
+    if wanted.goal in DOWNWARD and not wanted.destroy:
+        stays = wanted.code == "StartFailed" and service.orchestrate != "ha"  # nobody takes it over
+        return Turn(wanted, "release" if mine and not stays else "", False, concerns)
+    if here.no_session:
+        if wanted.goal in DOWNWARD:
+            return Turn(replace(wanted, destroy=False), "", False, concerns)
+        return Turn(
+            _waits(wanted, "NoSession", here.no_session, ServiceGoal.UNTOUCHED), "", False, concerns
+        )
+    if mine:
+        return _holder(service, wanted, concerns, here)
+    return _other(service, wanted, concerns, here)
+
+
+# --- with the claim ------------------------------------------------------------------------
+
+
+def _holder(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
+    act = "" if here.sure else "claim"
+    if wanted.destroy:
+        return Turn(wanted, act, here.sure, asked)
+    move, me = _move(asked.wish), here.peers.get(here.node)
+    if move and not _arrived(move, here.node):
+        return Turn(_leaves(wanted, "Moves", str(move)), "release", False, asked)
+    if me and me.drained:
+        return Turn(_leaves(wanted, "Drained", f"this node is {me.drained}"), "release", False, asked)
+    if move:
+        up = Decision(ServiceGoal.UP, "AskedSwitch", (*wanted.because, str(move)))
+    elif wanted.goal is ServiceGoal.STANDBY:  # orchestrate: start, and a person moved it here
+        up = Decision(ServiceGoal.UP, "Held", (*wanted.because, "its claim is held here"))
+    else:
+        up = wanted
+    if service.failback == "auto" and service.orchestrate == "ha" and not asked.wish:
+        best = candidates(service, here.peers).ranked
+        if best and best[0] not in _holders(here):
+            return _better(best[0], Turn(up, act, here.sure, asked, "better"), here)
+    return Turn(up, act, here.sure, asked)
+
+
+def _better(best: str, stays: Turn, here: Situation) -> Turn:
+    left = FAILBACK - here.waited.get("better", 0.0)
+    if left > 0:
+        return replace(stays, again_in=left)
+    why = f"failback: auto, and {best} comes first"
+    return replace(stays, decision=_leaves(stays.decision, "FailsBack", why), act="release", holds=False)
+
+
+def _leaves(wanted: Decision, code: str, why: str) -> Decision:
+    return Decision(ServiceGoal.DOWN, code, (*wanted.because, why))
+
+
+# --- without it ----------------------------------------------------------------------------
+
+
+def _other(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
+    free_slots = [slot for slot in range(here.slots) if _is_free(here.claims.get(slot), slot, here)]
+    if not free_slots:
+        return Turn(_waits(wanted, "Elsewhere", held_by(here)), "", False, asked)
+    if wanted.goal is ServiceGoal.STANDBY and not _move(asked.wish):
+        return Turn(wanted, "", False, asked)
+    ranked = _ranked(service, asked, here)
+    if here.node not in ranked.ranked:
+        why = ranked.excluded.get(here.node, "this node is not among its nodes")
+        return Turn(_waits(wanted, "NotCandidate", f"{here.node} {why}"), "", False, asked)
+    before = ranked.ranked[: ranked.ranked.index(here.node)]
+    left = STEP_ASIDE * max(len(before) - len(free_slots) + 1, 0) - here.waited.get("free", 0.0)
+    if left > 0 and not _arrived(_move(asked.wish), here.node):
+        why = f"{before[0]} comes first; tried here in {STEP_ASIDE * len(before):g} s if it is free still"
+        return Turn(_waits(wanted, "NotFirst", why), "", False, asked, "free", left)
+    return Turn(_waits(wanted, "Claims", f"{here.node} claims it"), "claim", False, asked, "free")
+
+
+def _ranked(service: Service, asked: Asked, here: Situation) -> Candidates:
+    """Who may take a free slot, best first, as policy, persons and the past have it."""
+    found = candidates(service, here.peers)
+    move, excluded = _move(asked.wish), dict(found.excluded)
+    ranked = [name for name in found.ranked if name not in _holders(here)]
+    only = move.to if move else asked.standing.node if asked.standing else ""
+    if move and only and excluded.get(only, "").startswith("placement: none"):
+        ranked.append(only)  # a person chose
+    if only:
+        why = f"waits: {move or asked.standing}"
+        return Candidates(
+            tuple(n for n in ranked if n == only), {**{n: why for n in ranked if n != only}, **excluded}
+        )
+    up = [name for name in ranked if service.key in here.peers[name].loose]
+    if (
+        up and service.topology == "failover"
+    ):  # whoever has something of it up is first: nobody else can be before that is gone
+        why = f"waits: something of it is up, without a claim, on {up[0]}"
+        return Candidates(tuple(up), {**{n: why for n in ranked if n not in up}, **excluded})
+    if move and move.away:
+        others = tuple(name for name in ranked if name != move.away)
+        if others:
+            return Candidates(others, {**excluded, move.away: f"gives it away: {move}"})
+    if service.orchestrate != "ha" and not move and (last := _left_behind(here)):
+        why = (
+            f"does not take it over from {last}: orchestrate is {service.orchestrate}; `standfast takeover`"
+        )
+        return Candidates(
+            tuple(n for n in ranked if n == last), {**{n: why for n in ranked if n != last}, **excluded}
+        )
+    return Candidates(tuple(ranked), excluded)
+
+
+def _left_behind(here: Situation) -> str:
+    """The node whose session was closed over its claim: it did not give it back."""
+    return next((claim.node for claim in here.claims.values() if claim), "")
+
+
+def _holders(here: Situation) -> set[str]:
+    return {c.node for c in here.claims.values() if c and not free(c, here.sessions)}
+
+
+def _is_free(claim: Claim | None, slot: int, here: Situation) -> bool:
+    if slot not in here.claims:
+        return True
+    return claim is not None and free(claim, here.sessions)
+
+
+def held_by(here: Situation) -> str:
+    """Who has every slot, in words."""
+    names = sorted(_holders(here)) or ["a node whose claim is not understood here"]
+    return f"{', '.join(names)} {'holds' if len(names) == 1 else 'hold'} it"
+
+
+def _waits(wanted: Decision, code: str, why: str, goal: ServiceGoal = ServiceGoal.STANDBY) -> Decision:
+    lower = goal if wanted.goal not in DOWNWARD else wanted.goal
+    return Decision(lower, code, (*wanted.because, why))
+
+
+# --- what was asked ------------------------------------------------------------------------
+
+
+def _move(wish: Wish | None) -> Wish | None:
+    return wish if wish and wish.verb == "switch" else None
+
+
+def _arrived(move: Wish | None, node: str) -> bool:
+    """This node is where the move leads."""
+    return move is not None and (move.to == node if move.to else move.away != node)
+
+
+def _local(wish: Wish | None, node: str) -> bool:
+    return wish is not None and wish.node == node
+
+
+def _without_parts(asked: Asked) -> Asked:
+    """A wish about a part, or to do something again, is for who holds the service."""
+    wish = asked.wish
+    if wish and (wish.rids or wish.upto or wish.downto or wish.verb == "restart"):
+        return replace(asked, wish=None)
+    return asked

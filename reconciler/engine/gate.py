@@ -1,0 +1,59 @@
+"""An operation towards up → the right to begin it: its claim is held, and the guard has its line.
+
+A line leaves the guard's list when the thing was seen gone, whoever made it go.
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+
+from reconciler.contracts import Guard
+from reconciler.engine.cluster import Cluster
+from reconciler.errors import MayHeal
+from reconciler.guard.lines import Line
+from reconciler.model import Owner, Resource
+from reconciler.operations import Operation
+
+Undo = Callable[[Operation, Owner, Resource, bool], Awaitable[Line | None]]
+"""The line that undoes an operation, with what only this moment tells; last: it is standby."""
+
+
+class Gate:
+    def __init__(self, guard: Guard, cluster: Cluster, undo: Undo) -> None:
+        self._guard, self._cluster, self._undo = guard, cluster, undo
+        self._lines: dict[int, Line] = {}
+
+    async def start(self) -> None:
+        """Read what was listed for an agent before this one. Raises MayHeal."""
+        self._lines = dict((await self._guard.state()).lines)
+
+    async def enter(self, owner: Owner, operation: Operation, resource: Resource) -> str:
+        """ "" when it may begin now, else why not."""
+        standby = resource.common.standby
+        if not standby and self._cluster.held(owner.service) is None:
+            return "its claim is not held here"
+        try:
+            line = await self._undo(operation, owner, resource, standby)
+            if line is not None and line in self._lines.values():
+                line = None  # done again: it is listed
+            numbers = await self._guard.enter(() if line is None else (line,))
+        except MayHeal as fault:
+            return str(fault)
+        if line is not None:
+            self._lines.update((number, line) for number in numbers)
+        return ""
+
+    def lists(self, owner: Owner) -> Collection[int]:
+        """Numbers of the lines of one resource."""
+        name = str(owner)
+        return [number for number, line in self._lines.items() if line.owner == name]
+
+    def count(self, service: str) -> int:
+        """Lines that keep its claim from being released; what is standby may stay."""
+        prefix = f"{service}:"
+        return sum(1 for line in self._lines.values() if line.owner.startswith(prefix) and not line.standby)
+
+    async def gone(self, owner: Owner) -> None:
+        """It was seen gone. Raises MayHeal: the line stays, and the next pass tries again."""
+        if numbers := self.lists(owner):
+            await self._guard.leave(numbers)
+            for number in numbers:
+                self._lines.pop(number, None)

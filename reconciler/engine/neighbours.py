@@ -1,0 +1,96 @@
+"""What this node knows of the others → parts of the API's objects; and what it tells them of itself."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reconciler.decide import hosts
+from reconciler.decide.candidates import Peer
+from reconciler.decide.claims import free
+from reconciler.decide.hosts import Host
+from reconciler.decide.standing import Standing
+from reconciler.engine.record import Record
+from reconciler.engine.statuses import Statuses
+from reconciler.engine.together import Together
+
+NOBODY = Host()
+
+
+class Neighbours:
+    """`still`: seconds since each node's beat moved."""
+
+    def __init__(
+        self,
+        node: str,
+        together: Together,
+        statuses: Statuses,
+        standing: Callable[[], Standing],
+        still: Callable[[], Mapping[str, float]],
+        failover: float,
+        level: str,
+    ) -> None:
+        self._node, self._together, self._cluster = node, together, together.cluster
+        self._statuses, self._standing, self._still = statuses, standing, still
+        self._failover, self._level = failover, level
+
+    def others(self, key: str) -> Mapping[str, Mapping[str, Any]]:
+        """The service's instances on other nodes that are alive, as they tell of them."""
+        peers = self._cluster.peers
+        return {
+            name: told[key].instance
+            for name, told in peers.told.items()
+            if key in told and name != self._node and peers.all[name].alive and told[key].instance
+        }
+
+    def claims(self, key: str) -> list[dict[str, Any]]:
+        view = self._cluster.view
+        return [
+            {"slot": slot, "node": c.node, "epoch": c.epoch, "free": free(c, view.sessions)}
+            for slot, c in sorted(view.claims.get(key, {}).items())
+            if c is not None
+        ]
+
+    def tell(self, record: Record, made: Mapping[str, Any]) -> None:
+        """To the others: what was just built of a service."""
+        here = made["status"]["instances"][self._node]
+        self._statuses.put(record.key, hosts.written(self._together.told(record, here)))
+
+    def forget(self, key: str) -> None:
+        self._statuses.put(key, "")
+
+    def seen(self) -> dict[str, Any]:
+        """`cluster` of node.json."""
+        standing, peers, still = self._standing(), self._cluster.peers, self._still()
+        session = standing.session
+        return {
+            "session": {
+                "open": session is not None,
+                "epoch": session.epoch if session else 0,
+                "level": str(session.level) if session else self._level,
+                "why": standing.why,
+                "duplicate": standing.duplicate,
+            },
+            "failover": self._failover,
+            "trouble": self._cluster.trouble,
+            "nodes": {
+                name: self._node_seen(name, peer, still.get(name))
+                for name, peer in sorted(peers.all.items())
+            },
+        }
+
+    def _node_seen(self, name: str, peer: Peer, age: float | None) -> dict[str, Any]:
+        host, session = self._cluster.peers.hosts.get(name, NOBODY), self._cluster.view.sessions.get(name)
+        return {
+            "alive": peer.alive,
+            "maintenance": peer.maintenance,
+            "age": None if age is None else round(age, 1),
+            "env": host.env,
+            "version": host.version,
+            "load": host.load,
+            "score": host.score,
+            "memory": host.memory,
+            "swap": host.swap,
+            "frozen": host.frozen,
+            "drained": host.drained,
+            "level": str(session.level) if session else "none",
+            "epoch": session.epoch if session else 0,
+        }

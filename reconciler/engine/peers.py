@@ -1,0 +1,98 @@
+"""Sessions, claims, what nodes tell of themselves → the nodes as candidates, kept up by every change."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from reconciler.decide import hosts
+from reconciler.decide.candidates import Peer
+from reconciler.decide.claims import Claim, free
+from reconciler.decide.hosts import Host, Told
+from reconciler.decide.sessions import Session
+
+
+class Peers:
+    """`all` is live: what is by service changes in place, for there may be thousands of them."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Peer] = {}
+        self.hosts: dict[str, Host] = {}
+        self.told: dict[str, dict[str, Told]] = {}  # by node and service
+
+    def session(
+        self, node: str, session: Session | None, claims: Mapping[str, Mapping[int, Claim | None]]
+    ) -> None:
+        """`claims`: of all services; what this node held under an earlier session it holds no more."""
+        alive = session is not None and session.open
+        sessions = {node: session}
+        held = {
+            service
+            for service, slots in claims.items()
+            if any(c and c.node == node and not free(c, sessions) for c in slots.values())
+        }
+        peer = self._peer(node)
+        unending = session is not None and math.isinf(session.wait)
+        self.all[node] = replace(peer, alive=alive, maintenance=alive and unending, holds=held)
+
+    def claim(self, service: str, before: Claim | None, now: Claim | None, session: Session | None) -> None:
+        """`session`: of the node that has it now."""
+        if before:
+            _discard(self._peer(before.node).holds, service)
+        if now and not free(now, {now.node: session}):
+            _add(self._peer(now.node).holds, service)
+
+    def host(self, node: str, text: str | None) -> bool:
+        """Whether anything of it decides who may run what."""
+        before = self.hosts.get(node, Host())
+        told = hosts.host(text) if text else Host()
+        self.hosts[node] = told
+        self.all[node] = replace(
+            self._peer(node),
+            env=told.env,
+            load=told.load,
+            score=told.score,
+            memory=told.memory,
+            swap=told.swap,
+            frozen=told.frozen,
+            drained=told.drained,
+        )
+        return (before.env, before.frozen, before.drained) != (told.env, told.frozen, told.drained)
+
+    def status(self, node: str, service: str, text: str | None) -> bool:
+        """Whether anything of it decides who may run it."""
+        peer, told = self._peer(node), hosts.told(text) if text else Told()
+        here = self.told.setdefault(node, {})
+        before = here.get(service, Told())
+        if text:
+            here[service] = told
+        else:
+            here.pop(service, None)
+        for kept, value in (
+            (peer.failed, told.failed),
+            (peer.cannot, told.cannot),
+            (peer.started, told.started),
+        ):
+            assert isinstance(kept, dict)
+            if value:
+                kept[service] = value
+            else:
+                kept.pop(service, None)
+        (_add if told.loose else _discard)(peer.loose, service)
+        return (before.failed, before.cannot, before.loose) != (told.failed, told.cannot, told.loose)
+
+    def _peer(self, node: str) -> Peer:
+        if node not in self.all:
+            self.all[node] = Peer(
+                node, alive=False, cannot={}, failed={}, started={}, holds=set(), loose=set()
+            )
+        return self.all[node]
+
+
+def _add(names: object, service: str) -> None:
+    assert isinstance(names, set)
+    names.add(service)
+
+
+def _discard(names: object, service: str) -> None:
+    assert isinstance(names, set)
+    names.discard(service)

@@ -1,0 +1,106 @@
+"""A started agent and a member → services that are claimed, documents and wishes that are shared."""
+
+import asyncio
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from reconciler.adapters.clock import SystemClock
+from reconciler.adapters.load import room
+from reconciler.asks import Name
+from reconciler.contracts import Event
+from reconciler.decide import candidates, hosts
+from reconciler.decide.hosts import Host
+from reconciler.decide.standing import Standing
+from reconciler.engine.neighbours import Neighbours
+from reconciler.engine.together import Together
+from reconciler.engine.travel import Travel
+from reconciler.errors import MayHeal
+from reconciler.member import Member, Seams, endless
+from reconciler.model import Owner
+from reconciler.running import Running
+
+LOOK = 1.0
+"""Seconds between two looks at what is told of this host."""
+
+
+def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]]:
+    """Before any document is read; returns what goes on for as long as the agent lives."""
+    settings, cluster = made.settings, member.cluster
+
+    async def resolve(service: str, names: tuple[str, ...]) -> Mapping[str, str]:
+        owner, asks = Owner(service), [Name(name) for name in names]
+        if not asks:
+            return {}
+        await made.hub.answer(owner, asks)
+        found: dict[str, str] = {}
+        for ask in asks:
+            answer = made.hub.known(owner, ask)
+            if isinstance(answer, tuple) and answer:
+                found[ask.name] = answer[0]
+        return found
+
+    together = Together(settings.node, cluster, member.gate, made.drivers, resolve)
+    together.jobs, made.reconciler.together = made.jobs, together
+    made.jobs.gate = lambda owner, op: together.enter(owner, op, made.records.get(owner.service))
+    made.desk.shared = member.wishes
+    travel = Travel(settings.node, cluster, made.desk, made.drivers, made.records)
+    travel.shelf, made.library.travel, cluster.document = made.library, travel, travel.arrived
+    made.reconciler.ended_for_all = travel.ended
+    made.agent.among(
+        Neighbours(
+            settings.node,
+            together,
+            member.statuses,
+            lambda: member.standing,
+            lambda: _still(member),
+            member.timing.failover,
+            str(member.level),
+        )
+    )
+
+    def stood(standing: Standing) -> None:
+        for key in list(made.records):
+            made.queue.add(key)
+
+    def say(reason: str, text: str, ok: bool) -> None:
+        made.tell.record(Event(SystemClock().wall(), "daemon", reason=reason, text=text, ok=ok))
+
+    seams.changed, seams.shown = made.queue.add, made.agent.shown
+    seams.stood, seams.say = stood, say
+    acts = (
+        member.keeper.run(),
+        endless(cluster.run, seams, "the view of the cluster"),
+        endless(travel.run, seams, "documents"),
+        endless(member.wishes.run, seams, "wishes"),
+        endless(member.statuses.run, seams, "statuses"),
+        endless(lambda: _told_of_us(made, member), seams, "this host"),
+    )
+    return [asyncio.create_task(act) for act in acts]
+
+
+def _still(member: Member) -> Mapping[str, float]:
+    try:
+        return member.keeper.renewer.still()
+    except MayHeal:
+        return {}
+
+
+async def _told_of_us(made: Running, member: Member) -> None:
+    """For ever: what the others go by when they choose a node."""
+    settings = made.settings
+    while True:
+        free = await asyncio.to_thread(room)
+        frozen, drained = made.desk.node_frozen(), made.desk.node_drained()
+        host = Host(
+            settings.env,
+            version("standfast"),
+            settings.labels,
+            free.load,
+            round(candidates.score(free.load, free.memory, free.swap)),
+            free.memory,
+            free.swap,
+            str(frozen) if frozen else "",
+            f"drained by {drained.who}" if drained else "",
+        )
+        member.statuses.put_host(hosts.written(host))
+        await asyncio.sleep(LOOK)
