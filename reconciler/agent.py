@@ -238,7 +238,7 @@ def _source(record: Record, desk: Desk, jobs: Jobs) -> tuple[Any, ...]:
         record.service.generation,
         record.service.source,
         desk.failing,
-        (attempt.conflict, attempt.failed, record.answer),
+        (attempt.conflict, attempt.failed),
     )
 
 

@@ -181,9 +181,8 @@ async def _wired(
     reconciler.jobs, reconciler.passed, reconciler.gone = jobs, agent.passed, agent.gone
     reconciler.discard = library.discard
     tell.listeners.append(agent.happened)
-    return Running(
-        settings, drivers, records, queue, jobs, desk, library, agent, reconciler, tell, hub, programs
-    )
+    parts = (queue, jobs, desk, library, agent, reconciler, tell, hub, programs, wishes)
+    return Running(settings, drivers, records, *parts)
 
 
 def _news(queue: KeyQueue, jobs: Jobs, key: str) -> None:

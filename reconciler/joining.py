@@ -42,7 +42,7 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
     together = Together(settings.node, cluster, member.gate, made.drivers, resolve)
     together.jobs, made.reconciler.together = made.jobs, together
     made.jobs.gate = lambda owner, op: together.enter(owner, op, made.records.get(owner.service))
-    made.desk.shared = member.wishes
+    made.desk.shared, made.wishes.together = member.wishes, together
     travel = Travel(settings.node, cluster, made.desk, made.drivers, made.records)
     travel.shelf, made.library.travel, cluster.document = made.library, travel, travel.arrived
     made.reconciler.ended_for_all = travel.ended

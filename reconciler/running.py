@@ -15,6 +15,7 @@ from reconciler.engine.library import Library
 from reconciler.engine.queue import KeyQueue
 from reconciler.engine.reconcile import Reconciler
 from reconciler.engine.record import Record
+from reconciler.engine.wishes import Wishes
 from reconciler.model import ServiceGoal
 from reconciler.settings import Settings
 from reconciler.telling import Telling
@@ -39,6 +40,7 @@ class Running:
     tell: Telling
     hub: Hub
     programs: Programs
+    wishes: Wishes
 
     def settled(self) -> bool:
         """Nothing runs, and nothing more will be done until the world or a person changes something."""

@@ -5,7 +5,7 @@ it ! overall warn, ^ first in placement, * frozen, P not provisioned, and what i
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.cli import client, live, output, tree
@@ -61,6 +61,7 @@ def render(
     listed = sorted(services, key=lambda one: tree.natural(tree.full_name(one)))
     me = node["name"]
     others = {*node.get("cluster_nodes", ()), *(n for one in listed for n in one["status"]["instances"])}
+    others |= set((node.get("cluster") or {}).get("nodes", ()))
     nodes = [me, *sorted(others - {me}, key=tree.natural)]
     sections = [
         ("Agent", [me], _agent(node, time.time() if now is None else now)),
@@ -111,6 +112,7 @@ def _agent(node: Mapping[str, Any], now: float) -> list[Line]:
     good: list[Words] = [("O", "green")]
     running = tree.ago(now - node["started"])
     rows = [_row("daemon", ("running", "green"), f"for {running}", good)]
+    rows += _membership(node.get("cluster"), good)
     for name, trouble in (
         ("store", node["store"]["trouble"]),
         ("journal", node["journal"]["trouble"]),
@@ -124,14 +126,53 @@ def _agent(node: Mapping[str, Any], now: float) -> list[Line]:
     return rows
 
 
+def _membership(cluster: Mapping[str, Any] | None, good: list[Words]) -> list[Line]:
+    """This node's session, and its view of what all share."""
+    if cluster is None:
+        return []
+    session, trouble = cluster["session"], cluster["trouble"]
+    state = ("open", "green") if session["open"] else ("none", "red")
+    detail = session["why"] or f"epoch {session['epoch']}, {session['level']}"
+    rows = [_row("session", state, detail, good if session["open"] else [("X", "red")])]
+    seen = ("failing", "red") if trouble else ("running", "green")
+    return [*rows, _row("cluster", seen, trouble, [("!", "red")] if trouble else good)]
+
+
 def _nodes(node: Mapping[str, Any], nodes: Sequence[str]) -> list[Line]:
-    """What is known of each host; of peers, nothing that only they can tell."""
-    frozen = node.get("frozen")
-    cells: list[list[Words]] = [
-        [("*", "blue")] if name == node["name"] and frozen else [] for name in nodes
+    """What is known of each host; of one that was never heard of, nothing."""
+    frozen, cluster = node.get("frozen"), node.get("cluster")
+    if cluster is None:
+        cells: list[list[Words]] = [
+            [("*", "blue")] if name == node["name"] and frozen else [] for name in nodes
+        ]
+        who = f"frozen by {frozen['who']}" if frozen else ""
+        return [_row("env", (node["env"], ""), ""), _row("state", ("", ""), who, *cells)]
+    known = [cluster["nodes"].get(name) for name in nodes]
+
+    def row(title: str, of: Callable[[Mapping[str, Any]], str]) -> Line:
+        return _row(title, ("", ""), "", *([(of(one), "")] if one else [] for one in known))
+
+    rows = [
+        row("env", lambda one: str(one["env"])),
+        row("score", lambda one: f"{one['score']:.0f}"),
+        row("load 15m", lambda one: f"{one['load']:.1f}"),
+        row("mem", lambda one: f"{one['memory']:.0f}% free"),
+        row("swap", lambda one: "-" if one["swap"] is None else f"{one['swap']:.0f}% free"),
+        row("seen", lambda one: "-" if one["age"] is None else f"{one['age']:.1f}s ago"),
     ]
-    who = f"frozen by {frozen['who']}" if frozen else ""
-    return [_row("env", (node["env"], ""), ""), _row("state", ("", ""), who, *cells)]
+    if len({one["version"] for one in known if one}) > 1:
+        rows.append(row("version", lambda one: str(one["version"])))
+    return [*rows, _row("state", ("", ""), "", *(_life(one) for one in known))]
+
+
+def _life(one: Mapping[str, Any] | None) -> list[Words]:
+    """O alive, X its session is closed; * frozen, and what else is out of the ordinary."""
+    if one is None:
+        return [("?", "yellow")]
+    cell: list[Words] = [("O", "green") if one["alive"] else ("X", "red")]
+    cell += [("*", "blue")] if one["frozen"] else []
+    cell += [(" drained", "yellow")] if one["drained"] else []
+    return cell + ([(" maintenance", "yellow")] if one["maintenance"] else [])
 
 
 def _service(service: Mapping[str, Any], nodes: Sequence[str]) -> Line:

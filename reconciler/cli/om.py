@@ -30,6 +30,9 @@ SAME = (
     "purge",
     "clear",
     "abort",
+    "switch",
+    "takeover",
+    "giveback",
     "status",
     "logs",
     "why",
@@ -37,9 +40,6 @@ SAME = (
 )
 RENAMED = {"unfreeze": "thaw", "list": "ls", "monitor": "mon", "deploy": "provision"}
 ALONE = {
-    "switch": "moving a service needs a second host",
-    "takeover": "moving a service needs a second host",
-    "giveback": "moving a service needs a second host",
     "get": "`om SELECTOR print config` shows the document",
     "set": "`om SELECTOR edit config` changes the document",
     "unset": "`om SELECTOR edit config` changes the document",
@@ -111,8 +111,10 @@ def selector(word: str) -> str:
 
 def _node(first: str, rest: list[str]) -> int:
     verb = RENAMED.get(rest[0], rest[0]) if rest else ""
-    if first != "cluster" and verb in ("freeze", "thaw"):
-        return dispatch([verb, "--node", *rest[1:]])
+    if verb in ("freeze", "thaw"):
+        return dispatch([verb, "--cluster" if first == "cluster" else "--node", *rest[1:]])
+    if first == "node" and verb == "drain":
+        return dispatch([verb, *rest[1:]])
     if first == "daemon" and verb == "status":
         return dispatch(["mon", *rest[1:]])
     raise client.Failed(

@@ -11,6 +11,7 @@ LIMIT = 300.0  # seconds by default
 TICK = 0.5  # seconds between two looks at the clock
 GRACE = 3.0  # seconds that a service may look stalled before that is believed
 AGAIN = 0.2  # seconds before a lost agent is looked for again
+MOVES = ("switch", "takeover", "giveback")
 ENDED = {"refused": client.REFUSED, "expired": client.FAILED, "failed": client.FAILED}
 
 End = tuple[int, str]
@@ -33,6 +34,8 @@ def wish(key: str, verb: str, number: str, rids: list[str], whole: bool) -> Aske
         if found and found["id"] == number:
             if found["state"] in ENDED:
                 return ENDED[found["state"]], found.get("message") or found["state"]
+            if verb in MOVES and service["status"]["avail"] != "up":
+                return None  # fulfilled where it runs now: that has still to be heard of here
             if found["state"] == "fulfilled" or _reached(service, verb, rids, whole):
                 return client.OK, _state(service)
             return None
@@ -45,9 +48,11 @@ def wish(key: str, verb: str, number: str, rids: list[str], whole: bool) -> Aske
     return Asked(key, verb, end)
 
 
-def node(key: str, verb: str) -> Asked:
-    """A freeze or a thaw of the whole host, as one of its services heard it."""
-    return Asked(key, verb, lambda service: _turned(service, verb, "node"))
+def node(key: str, verb: str, whole: bool = False) -> Asked:
+    """A freeze, thaw or drain of the host (`whole`: of all), as one of its services heard it."""
+    if verb == "drain":
+        return Asked(key, verb, _drained)
+    return Asked(key, verb, lambda service: _turned(service, verb, "cluster" if whole else "node"))
 
 
 def document(key: str, generation: str) -> Asked:
@@ -153,6 +158,13 @@ def _turned(service: Mapping[str, Any], verb: str, scope: str) -> End | None:
     if verb == "freeze":
         return (client.OK, "frozen") if frozen and not judge.busy(service) else None
     return None if frozen and frozen["scope"] == scope else (client.OK, "thawed")
+
+
+def _drained(service: Mapping[str, Any]) -> End | None:
+    """This host does not hold it, and nothing is being done about it here."""
+    here = service["status"].get("node", "")
+    held = [one for one in service["status"].get("claims", ()) if one["node"] == here and not one["free"]]
+    return None if held or judge.busy(service) else (client.OK, f"{service['status']['avail']}, not here")
 
 
 def _state(service: Mapping[str, Any]) -> str:

@@ -15,10 +15,15 @@ HELP = {
     "purge": "unprovision, and remove the document: nothing is left",
     "clear": "forget failures, spent restarts and what was asked before",
     "abort": "give up what was asked for and is not done yet",
+    "switch": "move services to another node, or --to the one that is named",
+    "takeover": "have services run on this node",
+    "giveback": "move services to the node that comes first for them",
+    "drain": "have this node give away all it runs, and take nothing on until `thaw --node`",
 }
 PARTS = ("start", "stop", "restart", "provision", "unprovision", "clear")
 DESTROY = ("unprovision", "purge")
-NODE = ("freeze", "thaw")
+NODE = ("freeze", "thaw", "drain")
+MOVES = ("switch", "takeover", "giveback")
 
 
 def arguments(parser: Any) -> None:
@@ -27,6 +32,10 @@ def arguments(parser: Any) -> None:
     parser.add_argument("selectors", nargs=many, metavar="SELECTOR", help="name, namespace/name, globs")
     if verb in NODE:
         parser.add_argument("--node", action="store_true", help="this whole host")
+    if verb in ("freeze", "thaw"):
+        parser.add_argument("--cluster", action="store_true", help="all hosts")
+    if verb == "switch":
+        parser.add_argument("--to", default="", metavar="NODE", help="to this node")
     if verb in PARTS:
         parser.add_argument(
             "--rid",
@@ -62,7 +71,7 @@ def wait_options(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
-    if args.command in NODE and (args.node or not args.selectors):
+    if args.command in NODE and (args.node or _cluster(args) or not args.selectors):
         return _ask_node(args)
     services = client.get(args, "/v1/services", {"selector": args.selectors})["items"]
     if args.command in DESTROY and not args.yes:
@@ -93,7 +102,7 @@ def body(args: Any) -> dict[str, object]:
     """The wish as the API takes it; options that a verb does not have are left out."""
     made: dict[str, object] = {"verb": args.command}
     given = {"reason": args.reason, "rids": rids(args), "for": getattr(args, "seconds", None)}
-    given |= {name: getattr(args, name, None) for name in ("upto", "downto", "force", "local")}
+    given |= {name: getattr(args, name, None) for name in ("upto", "downto", "force", "local", "to")}
     return made | {name: value for name, value in given.items() if value}
 
 
@@ -106,17 +115,24 @@ def _whole(args: Any) -> bool:
     return not (getattr(args, "upto", "") or getattr(args, "downto", ""))
 
 
+def _cluster(args: Any) -> bool:
+    return bool(getattr(args, "cluster", False))
+
+
 def _ask_node(args: Any) -> int:
+    whole = _cluster(args)
     if args.selectors:
         raise client.Failed(client.USAGE, "name services or --node, not both")
-    if not args.node:
+    if not (args.node or whole or args.command == "drain"):
         raise client.Failed(client.USAGE, "name services, or --node for this whole host")
-    told = client.post(args, "/v1/node/wish", body(args))
+    told = client.post(args, "/v1/node/wish", body(args) | ({"scope": "cluster"} if whole else {}))
     if not args.wait:
-        output.show(args, told, lambda: f"node: {args.command} asked")
+        output.show(args, told, lambda: f"{'cluster' if whole else 'node'}: {args.command} asked")
         return client.OK
     services = client.get(args, "/v1/services")["items"]
-    return wait.until_done(args, [wait.node(judge.name_of(s), args.command) for s in services], args.time)
+    return wait.until_done(
+        args, [wait.node(judge.name_of(s), args.command, whole) for s in services], args.time
+    )
 
 
 def _confirm(args: Any, keys: list[str]) -> None:

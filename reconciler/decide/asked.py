@@ -22,6 +22,8 @@ VERBS = (
     "drain",
 )
 
+HOUR, MOST_MOVES = 3600.0, 3
+"""More moves of a service by itself would be a trouble of its own."""
 DEADLINE = 300.0
 """Seconds a one-off wish lives by default."""
 
@@ -81,13 +83,31 @@ class Frozen:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """How the last one-off wish ended: fulfilled, expired or failed."""
+
+    wish: Wish
+    state: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class Asked:
-    """All that operators asked of one service. `stopped`: rids stopped on purpose (flag X)."""
+    """All that operators asked of one service; and when it was moved without being asked.
+
+    stopped  rids stopped on purpose (flag X). moves: of the last hour.
+    """
 
     standing: Wish | None = None
     wish: Wish | None = None
     frozen: Frozen | None = None
     stopped: frozenset[str] = field(default_factory=frozenset)
+    ended: Ended | None = None
+    moves: tuple[float, ...] = ()
+
+    def over(self, state: str, message: str = "") -> "Asked":
+        """The one-off wish has ended so."""
+        return replace(self, wish=None, ended=Ended(self.wish, state, message) if self.wish else self.ended)
 
     def current(self, now: float) -> "Asked":
         """Without what has run out."""
@@ -98,6 +118,21 @@ class Asked:
             frozen=None if self.frozen and self.frozen.over(now) else self.frozen,
         )
 
+    def moved(self, now: float) -> "Asked | None":
+        """With one more move; None when there were as many as may be in an hour."""
+        lately = tuple(at for at in self.moves if 0 <= now - at < HOUR)
+        return None if len(lately) >= MOST_MOVES else replace(self, moves=(*lately, now))
+
+    def on(self, node: str) -> "Asked":
+        """Without what is about another node alone; where a start is to be is no matter of one node."""
+        standing, wish = self.standing, self.wish
+        elsewhere = standing and standing.verb == "stop" and standing.node not in ("", node)
+        return replace(
+            self,
+            standing=None if elsewhere else standing,
+            wish=None if wish and wish.node not in ("", node) else wish,
+        )
+
     def next_end(self, now: float) -> float | None:
         """Seconds until something runs out."""
         ends = [w.until for w in (self.standing, self.wish, self.frozen) if w and w.until > now]
@@ -105,6 +140,7 @@ class Asked:
 
 
 NOBODY = Asked()
+"""Nothing was asked."""
 
 
 def written(asked: Asked) -> dict[str, Any]:
@@ -114,6 +150,8 @@ def written(asked: Asked) -> dict[str, Any]:
         "wish": asdict(asked.wish) if asked.wish else None,
         "frozen": asdict(asked.frozen) if asked.frozen else None,
         "stopped": sorted(asked.stopped),
+        "ended": asdict(asked.ended) if asked.ended else None,
+        "moves": list(asked.moves),
     }
 
 
@@ -124,7 +162,14 @@ def read(stored: Mapping[str, Any]) -> Asked:
         _wish(stored.get("wish")),
         Frozen(**stored["frozen"]) if stored.get("frozen") else None,
         frozenset(stored.get("stopped", ())),
+        _ended(stored.get("ended")),
+        tuple(stored.get("moves", ())),
     )
+
+
+def _ended(stored: Mapping[str, Any] | None) -> Ended | None:
+    wish = _wish(stored["wish"]) if stored else None
+    return Ended(wish, stored["state"], stored["message"]) if stored and wish else None
 
 
 def frozen(text: str) -> Frozen | None:

@@ -34,6 +34,7 @@ class Here:
     now: float
     frozen: Frozen | None = None
     start_failed: str = ""  # why a start failed here a short while ago, "" when none did
+    gives_away: bool = False  # it is not the start that failed: what was up was lost too often
 
 
 def decide(service: Service, asked: Asked, here: Here, deleted: bool = False) -> Decision:
@@ -47,9 +48,11 @@ def decide(service: Service, asked: Asked, here: Here, deleted: bool = False) ->
             ServiceGoal.UNTOUCHED, "Frozen", (*wanted.because, why), frozen, underlying=wanted.goal
         )
     if wanted.goal is ServiceGoal.UP and here.start_failed:
-        return Decision(
-            ServiceGoal.DOWN, "StartFailed", (*wanted.because, f"start failed here: {here.start_failed}")
-        )
+        if here.gives_away:
+            why = f"lost here too often, another node may take it: {here.start_failed}"
+            return Decision(ServiceGoal.DOWN, "GivesAway", (*wanted.because, why))
+        why = f"start failed here: {here.start_failed}"
+        return Decision(ServiceGoal.DOWN, "StartFailed", (*wanted.because, why))
     return wanted
 
 
@@ -219,6 +222,8 @@ def refusal(service: Service | None, wish: Wish, asked: Asked, frozen: Frozen | 
     verb, until, rids = wish.verb, wish.until, wish.rids
     if service is None:
         return "there is no such service"
+    if verb in ("switch", "takeover", "giveback") and not (wish.to or wish.away):
+        return "this host is alone: there is no other to move it to"
     unknown = [rid for rid in rids if not any(named(r, (rid,)) for r in service.resources)]
     if unknown:
         names = ", ".join(r.rid for r in service.resources)

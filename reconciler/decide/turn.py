@@ -63,7 +63,7 @@ class Turn:
 
 def turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
     """`wanted`: what this node would do were it alone. Pure."""
-    mine = here.mine is not None
+    mine, asked = here.mine is not None, asked.on(here.node)
     concerns = asked if mine or _local(asked.wish, here.node) else _without_parts(asked)
     if wanted.goal is ServiceGoal.UNTOUCHED:
         # Whoever freezes it keeps what it has; what nobody wants and is down needs no claim.

@@ -136,6 +136,13 @@ class Cluster:
         compare = {key: self.view.revision(key), **me.compared}
         return await self._commit(service, Commit(compare, {}, (key,)), me)
 
+    async def put_frozen(self, text: str) -> None:
+        """The whole cluster; "" for no more. Raises MayHeal."""
+        puts, deletes = ({keys.FROZEN: text}, ()) if text else ({}, (keys.FROZEN,))
+        revision = await self._store.commit({}, puts, deletes)
+        if revision is not None:
+            self.follower.own(keys.FROZEN, text or None, revision)
+
     async def _commit(self, service: str, made: Commit, me: Holder) -> str:
         """An answer counts only under the session it was asked for.
 

@@ -3,6 +3,7 @@
 A line leaves the guard's list when the thing was seen gone, whoever made it go.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection
 
 from reconciler.contracts import Guard
@@ -40,6 +41,14 @@ class Gate:
         if line is not None:
             self._lines.update((number, line) for number in numbers)
         return ""
+
+    async def reset(self, why: str, crash: bool) -> None:
+        """The host is reset; where nothing can reset it, the guard stops all that it lists."""
+        try:
+            await self._guard.reset(why, crash)
+        except MayHeal:
+            with contextlib.suppress(MayHeal):
+                await self._guard.trip(why)
 
     def lists(self, owner: Owner) -> Collection[int]:
         """Numbers of the lines of one resource."""

@@ -13,6 +13,7 @@ from reconciler.engine.statuses import Statuses
 from reconciler.engine.together import Together
 
 NOBODY = Host()
+UP = ("up", "warn")
 
 
 class Neighbours:
@@ -33,13 +34,21 @@ class Neighbours:
         self._failover, self._level = failover, level
 
     def others(self, key: str) -> Mapping[str, Mapping[str, Any]]:
-        """The service's instances on other nodes that are alive, as they tell of them."""
+        """The service's instances on other nodes that are alive, as they tell of them.
+
+        Who gave its claim back has seen everything down, though its last word may be older than that.
+        """
         peers = self._cluster.peers
-        return {
-            name: told[key].instance
-            for name, told in peers.told.items()
-            if key in told and name != self._node and peers.all[name].alive and told[key].instance
-        }
+        found: dict[str, Mapping[str, Any]] = {}
+        for name, told in peers.told.items():
+            if key not in told or name == self._node or not peers.all[name].alive:
+                continue
+            instance, peer = told[key].instance, peers.all[name]
+            if instance and key not in peer.holds and key not in peer.loose and instance["avail"] in UP:
+                instance = {**instance, "avail": "down", "overall": "down"}
+            if instance:
+                found[name] = instance
+        return found
 
     def claims(self, key: str) -> list[dict[str, Any]]:
         view = self._cluster.view

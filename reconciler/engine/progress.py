@@ -186,7 +186,7 @@ def judge_attempt(
     """
     attempt = record.attempt
     if decision.goal is not ServiceGoal.UP:
-        if decision.code != "StartFailed":
+        if decision.code not in ("StartFailed", "GivesAway"):
             record.attempt = Attempt()
         return ""
     up = [rid for rid, goal in record.goals.items() if goal in UPWARD]
@@ -217,7 +217,7 @@ def _start_failed(record: Record, rid: str, budget: Budget, now: float, settings
     attempt = record.attempt
     attempt.failures += 1
     wait = backoff.delay(attempt.failures, START_FAILED_FIRST, settings.retry_max, random.random())
-    attempt.failed, attempt.failed_until = f"{rid}: {budget.last}", now + wait
+    attempt.failed, attempt.failed_until, attempt.gives_away = f"{rid}: {budget.last}", now + wait, False
     attempt.coming_up = False
     attempt.checked.clear()
     record.budgets = {name: Budget() for name in record.budgets}

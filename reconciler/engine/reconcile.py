@@ -5,17 +5,18 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from reconciler.contracts import Clock, Driver, Event, Recorder
 from reconciler.decide.asked import Asked, Frozen
 from reconciler.decide.placement import Decision, Here, decide
 from reconciler.decide.plan import UPWARD, Situation, plan
-from reconciler.engine import progress
+from reconciler.engine import monitor, progress
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
 from reconciler.engine.queue import Pace
-from reconciler.engine.record import Answer, Record, as_before
+from reconciler.engine.record import Record, as_before
 from reconciler.engine.situations import STARTS, Roster, hold, roster, situations
 from reconciler.engine.together import Together
 from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
@@ -119,7 +120,7 @@ class Reconciler:
         `record` may be one made up for a document that is not in force. What is untouched only
         because nobody asked for it is planned as if somebody had asked for a start.
         """
-        asked = self._desk.asked(record.key).current(self._clock.wall())
+        asked = self._desk.asked(record.key).current(self._clock.wall()).on(self._settings.node)
         trial = Record(record.key, record.service, record.document, record.deleted)
         trial.budgets, trial.stops, trial.attempt = record.budgets, record.stops, record.attempt
         decision = decide(record.service, asked, self._here(record), record.deleted)
@@ -171,7 +172,8 @@ class Reconciler:
                     record = self.records[key]
                     if kind == "wish":
                         waits = "; ".join(f"{w.rid}: {w.why}" for w in record.plan.waiting)
-                        record.answer = Answer(old, "expired", waits or "not fulfilled in time")
+                        ended = asked.over("expired", waits or "not fulfilled in time").ended
+                        current = replace(current, ended=ended)
                     self._event(record, "wish", f"{old}: its time is over", reason="Expired", ok=False)
             self._desk.put_asked(key, current)
         return current
@@ -181,7 +183,8 @@ class Reconciler:
         if attempt.failed and now >= attempt.failed_until:
             attempt.failed = ""
             attempt.activated.clear()
-        decision = decide(record.service, asked, self._here(record), record.deleted)
+        here = asked.on(self._settings.node)
+        decision = decide(record.service, here, self._here(record), record.deleted)
         if self.leaving and decision.goal is not ServiceGoal.UNTOUCHED:
             decision = Decision(ServiceGoal.ABSENT, "Leaving", (*decision.because, self.leaving))
         return decision
@@ -192,7 +195,8 @@ class Reconciler:
         return asked, frozen, record.service, record.deleted, self.leaving, self.halted
 
     def _here(self, record: Record) -> Here:
-        return Here(self._settings.node, self._clock.wall(), self._node_frozen(), record.attempt.failed)
+        attempt, now = record.attempt, self._clock.wall()
+        return Here(self._settings.node, now, self._node_frozen(), attempt.failed, attempt.gives_away)
 
     def _node_frozen(self) -> Frozen | None:
         if self.together and (whole := self.together.frozen()):
@@ -243,7 +247,13 @@ class Reconciler:
         progress.keep_count(record, self._desk)
         if why:
             self._event(record, "state", f"start failed: {why}", reason="StartFailed", ok=False)
-        return bool(why)
+            if decision.code == "AskedSwitch":
+                self._desk.put_asked(record.key, self._desk.asked(record.key).over("failed", why))
+            return True
+        if self.together and decision.goal is ServiceGoal.UP:
+            tell = partial(self._event, record, "state", ok=False)
+            return monitor.act(record, made, self.together, self._desk, self._clock.wall(), tell)
+        return False
 
     def _tell_state(self, record: Record, rid: str, s: Situation) -> None:
         """Once for each change; what is seen half way through a job is no news."""
@@ -306,10 +316,10 @@ class Reconciler:
         if wish and self._desk.asked(record.key).wish != wish:
             wish = None  # it was taken back, or another came, while this pass looked
         if wish and (after := progress.next_wish(wish, decision, made)) != wish:
+            now = self._desk.asked(record.key)
             if after is None:
-                record.answer = Answer(wish, "fulfilled")
                 self._event(record, "wish", f"{wish}: done", reason="Fulfilled")
-            self._desk.put_asked(record.key, replace(self._desk.asked(record.key), wish=after))
+            self._desk.put_asked(record.key, replace(now, wish=after) if after else now.over("fulfilled"))
             if after is None and wish.verb == "purge":
                 self.discard(record.key)
         for rid, s in made.items():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from reconciler.decide.asked import NOBODY, Asked, Wish
+from reconciler.decide.asked import NOBODY, Asked
 from reconciler.decide.backoff import Budget
 from reconciler.decide.order import Order, order
 from reconciler.decide.placement import Decision
@@ -37,15 +37,8 @@ class Attempt:
     failures: int = 0
     failed: str = ""
     failed_until: float = 0.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """How the last one-off wish ended: fulfilled, expired or failed."""
-
-    wish: Wish
-    state: str
-    message: str = ""
+    stays: str = ""  # why it should move, and was moved too often to
+    gives_away: bool = False  # it did not fail to start: it was lost too often
 
 
 @dataclass(slots=True)
@@ -80,7 +73,6 @@ class Record:
     unclaimed: str = ""  # why nothing may go up here, though it is wanted so
     refused: str = ""  # why an operation towards up was refused, until that loop time
     refused_until: float = 0.0
-    answer: Answer | None = None
 
     _order: Order | None = field(default=None, repr=False)
     _ordered: tuple[Resource, ...] = field(default=(), repr=False)

@@ -4,12 +4,14 @@ What the passes ask besides facts, where several hosts share a store.
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from reconciler.contracts import Driver
 from reconciler.decide import claims, keys, things
-from reconciler.decide.asked import Asked, Frozen, frozen
+from reconciler.decide.asked import Asked, Frozen, Wish, frozen
+from reconciler.decide.candidates import candidates
 from reconciler.decide.hosts import Told
 from reconciler.decide.placement import Decision
 from reconciler.decide.plan import Situation
@@ -134,6 +136,79 @@ class Together:
         if resource is None:
             return "nothing is known of it"
         return await self._gate.enter(owner, operation, resource)
+
+    # --- what a person asks for ------------------------------------------------------------
+
+    def move(self, record: Record, wish: Wish) -> tuple[str, str]:
+        """From where and to where a move leads: one of the two. Raises NeedsPerson when nowhere."""
+        service, peers = record.service, self.cluster.peers.all
+        holders = self.holders(record)
+        if wish.verb == "takeover":
+            return "", self.node
+        if wish.verb == "giveback":
+            best = candidates(service, peers).ranked
+            if not best:
+                raise NeedsPerson(f"{record.key}: no node may run it: `standfast why {record.key}`")
+            return "", best[0]
+        if wish.to:
+            return "", wish.to
+        if not holders:
+            raise NeedsPerson(f"{record.key}: no node holds it; say where to: --to NODE, or `start`")
+        return holders[0], ""
+
+    def refusal(self, record: Record, wish: Wish) -> str:
+        """Why the cluster as it is now cannot do what is asked, "" when it can."""
+        service, holders = record.service, self.holders(record)
+        if not self.cluster.follower.ready.is_set():
+            return f"the store has not been read yet; {self.cluster.trouble}".rstrip("; ")
+        once = wish.verb == "start" and wish.node and service.topology == "failover"
+        if once and holders and self.node not in holders:
+            where = f"standfast switch {record.key} --to {self.node}"
+            return f"{holders[0]} holds it: `{where}` moves it here"
+        if wish.verb != "switch":
+            return ""
+        if service.topology != "failover":
+            return (
+                f"it is {service.topology}: its instances are not moved; drain a node, or change its target"
+            )
+        if wish.to in holders:
+            return f"{wish.to} holds it already"
+        if service.state == "stopped":
+            return f"git says stopped ({service.source}:{service.line})"
+        found = candidates(service, self.cluster.peers.all)
+        if wish.to and wish.to not in service.nodes:
+            return f"{wish.to} is not among its nodes ({', '.join(service.nodes)})"
+        if (
+            wish.to
+            and wish.to not in found.ranked
+            and not found.excluded[wish.to].startswith("placement: none")
+        ):
+            return f"{wish.to} {found.excluded[wish.to]}"
+        if wish.away and not set(found.ranked) - {wish.away}:
+            reasons = "; ".join(
+                f"{node} {why}" for node, why in found.excluded.items() if node != wish.away
+            )
+            return f"no other node may take it: {reasons or 'it has no other'}"
+        return ""
+
+    def others(self, record: Record) -> list[str]:
+        """Other nodes that may take it now."""
+        ranked = candidates(record.service, self.cluster.peers.all).ranked
+        return [name for name in ranked if name != self.node]
+
+    def reset(self, why: str, crash: bool) -> None:
+        """This host, by its watchdog or at once; what is up ends with it."""
+        self._resetting = asyncio.create_task(self._gate.reset(why, crash), name="reset this host")
+
+    def holders(self, record: Record) -> list[str]:
+        """Nodes that hold a slot of it, with a session that is open."""
+        view = self.cluster.view
+        held = view.claims.get(record.key, {})
+        return [c.node for _, c in sorted(held.items()) if c and not claims.free(c, view.sessions)]
+
+    async def freeze(self, frozen: Frozen | None) -> None:
+        """The whole cluster, or no more. Raises MayHeal."""
+        await self.cluster.put_frozen(json.dumps(asdict(frozen)) if frozen else "")
 
     def forget(self, key: str) -> None:
         self._waits.pop(key, None)

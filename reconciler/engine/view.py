@@ -14,6 +14,7 @@ from reconciler.engine.jobs import Job, Jobs
 from reconciler.engine.record import Record
 from reconciler.model import Act, Goal, Note, Observed, Owner, Plan, ServiceGoal, State, Step, info, settled
 
+FAILED = ("StartFailed", "GivesAway")
 NOT_SEEN = Observed(State.UNKNOWN)
 
 
@@ -36,7 +37,7 @@ class View:
         frozen = decision.frozen if decision else None
         goal = decision.goal if decision else ServiceGoal.UNTOUCHED
         # After a failed start everything is down for a while, and yet nobody wants it so.
-        wanted = ServiceGoal.UP if decision and decision.code == "StartFailed" else goal
+        wanted = ServiceGoal.UP if decision and decision.code in FAILED else goal
         old = before["status"]["conditions"] if before else ()
         return {
             "apiVersion": "standfast/v1",
@@ -50,6 +51,7 @@ class View:
             },
             "spec": dict(record.document.get("spec", record.document)),
             "status": {
+                "node": self._node,
                 "observed_generation": service.generation if record.passes else "",
                 "avail": avail.value,
                 "overall": overall.value,
@@ -155,7 +157,7 @@ def _part(record: Record, rid: str, jobs: Mapping[str, Job], wall_minus_loop: fl
 
 def _wish(record: Record, asked: Asked) -> dict[str, Any] | None:
     """What is under way, else how the last one ended, else what stands."""
-    ended, standing = record.answer, asked.standing
+    ended, standing = asked.ended, asked.standing
     if asked.wish:
         return _wish_object(asked.wish, "pending")
     if ended and (standing is None or ended.wish.at >= standing.at):
@@ -222,7 +224,7 @@ def _trouble(record: Record, store: str, decision: Decision | None) -> Trouble |
     if record.attempt.conflict:
         text = f"start aborted due to resource {record.attempt.conflict}"
         return Trouble(Stalled.PREFLIGHT_CONFLICT, text)
-    if decision and decision.code == "StartFailed":
+    if decision and decision.code in FAILED:
         return Trouble(Stalled.START_FAILED, record.attempt.failed)
     if record.faults:
         two = record.faults[0].what.startswith("two files")

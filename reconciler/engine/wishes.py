@@ -11,26 +11,31 @@ from reconciler.decide.backoff import Budget
 from reconciler.decide.placement import beyond, named, refusal, short_of
 from reconciler.engine.desk import Desk
 from reconciler.engine.record import Attempt, Record
+from reconciler.engine.together import Together
 from reconciler.errors import NeedsPerson
 from reconciler.model import Goal, settled
 
-ONE_OFF = ("restart", "provision", "unprovision", "purge")
+ONE_OFF = ("restart", "provision", "unprovision", "purge", "switch")
+MOVES = ("switch", "takeover", "giveback")
 
 
 class Wishes:
     def __init__(self, desk: Desk, records: Mapping[str, Record], recorder: Recorder, clock: Clock) -> None:
         self._desk, self._records = desk, records
         self._recorder, self._clock = recorder, clock
+        self.together: Together | None = None  # where several hosts share what is asked
 
     async def ask(self, key: str, request: Mapping[str, Any], who: str) -> Wish:
         """Keep it durably and queue the key; raises NeedsPerson with the reason when it is refused."""
-        wish = self._wish(request, who)
+        wish = self._moved(key, self._wish(request, who))
         record = self._records.get(key)
         asked = self._desk.asked(key).current(wish.at)  # no pass may have come by since something ended
         frozen = self._node_frozen(wish.at) or asked.frozen
         if why := refusal(record.service if record else None, wish, asked, frozen):
             raise NeedsPerson(f"{key}: {why}")
         assert record is not None
+        if self.together and (why := self.together.refusal(record, wish)):
+            raise NeedsPerson(f"{key}: {why}")
         if asked.wish and wish.verb in ONE_OFF:
             raise NeedsPerson(f"{key}: {asked.wish} is still under way; wait, or `standfast abort {key}`")
         match wish.verb:
@@ -60,19 +65,41 @@ class Wishes:
             )
         return wish
 
+    def _moved(self, key: str, wish: Wish) -> Wish:
+        """A move by any of its names, with where from or where to."""
+        if wish.verb not in MOVES:
+            return wish
+        record = self._records.get(key)
+        if self.together is None or record is None:
+            return wish
+        away, to = self.together.move(record, wish)
+        return replace(wish, verb="switch", away=away, to=to)
+
     def _node_frozen(self, now: float) -> Frozen | None:
         frozen = self._desk.node_frozen()
         return None if frozen and frozen.over(now) else frozen
 
     async def ask_node(self, request: Mapping[str, Any], who: str) -> None:
-        """Freeze or thaw the whole node."""
+        """Freeze, thaw or drain the whole node; with `scope: cluster` freeze or thaw all of them."""
         verb, now = str(request["verb"]), self._clock.wall()
-        if verb not in ("freeze", "thaw"):
-            raise NeedsPerson(f"a node can be frozen and thawed, not asked to {verb}")
+        if verb not in ("freeze", "thaw", "drain"):
+            raise NeedsPerson(f"a node can be frozen, thawed and drained, not asked to {verb}")
         until = now + float(request["for"]) if request.get("for") else 0.0
-        frozen = Frozen(who, now, str(request.get("reason") or ""), until, "node")
-        self._desk.put_node_frozen(frozen if verb == "freeze" else None)
-        text = f"asked by {who}: {verb} the node"
+        whole = request.get("scope") == "cluster"
+        frozen = Frozen(who, now, str(request.get("reason") or ""), until, "cluster" if whole else "node")
+        if whole:
+            if self.together is None or verb == "drain":
+                raise NeedsPerson("this host is alone, and a cluster is not drained: use --node")
+            await self.together.freeze(frozen if verb == "freeze" else None)
+        elif verb == "drain":
+            if self.together is None:
+                raise NeedsPerson("this host is alone: there is nobody to give its services to; use `stop`")
+            self._desk.put_node_drained(frozen)
+        else:
+            self._desk.put_node_frozen(frozen if verb == "freeze" else None)
+            if verb == "thaw":
+                self._desk.put_node_drained(None)
+        text = f"asked by {who}: {verb} the {'cluster' if whole else 'node'}"
         self._recorder.record(Event(now, "wish", reason=verb.capitalize(), text=text))
         await self._desk.durable()
 
@@ -91,6 +118,8 @@ class Wishes:
             downto=str(request.get("downto") or ""),
             force=bool(request.get("force")),
             local=bool(request.get("local")),
+            node=self.together.node if self.together and request.get("local") else "",
+            to=str(request.get("to") or ""),
         )
 
     def _standing(self, key: str, record: Record, wish: Wish) -> None:

@@ -158,6 +158,8 @@ async def test_a_wish_arrives_complete_and_signed(http: aiohttp.ClientSession, a
         "for": None,
         "force": False,
         "local": False,
+        "to": "",
+        "scope": "node",
     }
     assert (principal.uid, str(principal.role)) == (os.geteuid(), "admin")
 

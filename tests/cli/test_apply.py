@@ -204,7 +204,6 @@ def test_om_shows_the_same(standfast: Command, running: Running, words: str, lik
     ("words", "code", "says"),
     [
         pytest.param("", 2, "usage: om", id="nothing"),
-        pytest.param("svc1 switch", 2, "second host", id="what needs two hosts"),
         pytest.param("svc1 set --kw a=b", 2, "edit config", id="set"),
         pytest.param("svc1 frobnicate", 2, "om --help", id="nonsense"),
         pytest.param("root/vol/data ls", 2, "kind svc", id="another kind"),

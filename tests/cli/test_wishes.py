@@ -11,7 +11,17 @@ from reconciler.errors import NeedsPerson
 from tests.api.fake import condition, service
 from tests.cli.conftest import Command, Running
 
-PLAIN = {"reason": "", "rids": [], "upto": "", "downto": "", "for": None, "force": False, "local": False}
+PLAIN = {
+    "reason": "",
+    "rids": [],
+    "upto": "",
+    "downto": "",
+    "for": None,
+    "force": False,
+    "local": False,
+    "to": "",
+    "scope": "node",
+}
 
 ASKED: list[Any] = [
     pytest.param(["start", "svc1"], {"verb": "start"}, id="start"),
@@ -34,6 +44,10 @@ ASKED: list[Any] = [
     pytest.param(["clear", "svc1"], {"verb": "clear"}, id="clear"),
     pytest.param(["freeze", "svc1", "--for", "1h"], {"verb": "freeze", "for": 3600.0}, id="freeze"),
     pytest.param(["thaw", "svc1"], {"verb": "thaw"}, id="thaw"),
+    pytest.param(["switch", "svc1"], {"verb": "switch"}, id="switch"),
+    pytest.param(["switch", "svc1", "--to", "n2"], {"verb": "switch", "to": "n2"}, id="switch to"),
+    pytest.param(["takeover", "svc1"], {"verb": "takeover"}, id="takeover"),
+    pytest.param(["giveback", "svc1"], {"verb": "giveback"}, id="giveback"),
 ]
 
 
