@@ -29,6 +29,7 @@ ACTIVITIES = (
 ASKED = ("nothing", "start", "stop", "other")
 CONDITIONS = ("Ready", "Reconciling", "Stalled")
 STATUSES = ("True", "False", "Unknown")
+LEVELS = ("none", "lease", "lease+watchdog", "fenced")
 EVENTS = ("operation", "job", "state", "decision", "wish", "document", "condition", "daemon", "other")
 
 FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0)
@@ -261,6 +262,40 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("standfast_directory_refused_files", "gauge", "Files in the directory that are not in force."),
     Metric("standfast_prune_held", "gauge", "1 while removals are held until someone confirms them."),
     Metric("standfast_loop_lag_seconds", "histogram", "How late the event loop runs.", buckets=FAST),
+    # --- the cluster; absent on a host that is alone
+    Metric("standfast_session_open", "gauge", "1 while this host has a session: it may hold services."),
+    Metric("standfast_session_epoch", "gauge", "The number of its session; 0 without one."),
+    Metric(
+        "standfast_session_level",
+        "gauge",
+        "How surely this host has stopped when its session is closed.",
+        states=LEVELS,
+        by="level",
+    ),
+    Metric("standfast_duplicate_node", "gauge", "1 while another host lives under this one's name."),
+    Metric("standfast_cluster_view_up", "gauge", "1 while what all hosts share is followed."),
+    Metric(
+        "standfast_failover_seconds",
+        "gauge",
+        "Seconds from the crash of a host to the claim of another, at most.",
+    ),
+    Metric("standfast_guard_up", "gauge", "1 while the guard answers."),
+    Metric("standfast_guard_lines", "gauge", "Things the guard would stop if the session ended now."),
+    Metric(
+        "standfast_service_claim_held",
+        "gauge",
+        "1 while this host holds the claim of the service; no series on a host that is alone.",
+        SVC,
+    ),
+    Metric("standfast_peer_alive", "gauge", "1 while the session of a host is open.", ("peer",)),
+    Metric("standfast_peer_maintenance", "gauge", "1 while nobody closes its session.", ("peer",)),
+    Metric("standfast_peer_drained", "gauge", "1 while it gives away what it runs.", ("peer",)),
+    Metric(
+        "standfast_peer_last_renewal_timestamp_seconds",
+        "gauge",
+        "When this host last saw it renew its session; 0: not yet.",
+        ("peer",),
+    ),
     # --- the agent
     Metric("standfast_build_info", "gauge", "1; version of the agent.", ("version", "python")),
     Metric("standfast_node_info", "gauge", "1; the name this host goes by.", ("node",)),

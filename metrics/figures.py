@@ -4,7 +4,7 @@ import platform
 from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from metrics.account import Account
 from metrics.catalogue import BY_NAME, SVC
@@ -31,6 +31,15 @@ class SourceFigures(Protocol):
     def failing(self) -> int: ...
 
 
+class ClusterFigures(TypedDict):
+    """`seen`: as `cluster` of node.json. `wall`: wall-clock time of that."""
+
+    seen: Mapping[str, Any]
+    wall: float
+    guard_up: bool
+    guard_lines: int
+
+
 class Statistics(TypedDict, total=False):
     """What is read off the agent at each scrape; what is left out is not exported.
 
@@ -49,6 +58,7 @@ class Statistics(TypedDict, total=False):
     store_up: bool
     store_last_success: float
     events_dropped: int
+    cluster: ClusterFigures
 
 
 def write_account(page: Page, account: Account, drivers: Collection[str]) -> None:
@@ -84,6 +94,8 @@ def write_statistics(page: Page, figures: Statistics) -> None:
             page.value(name, figures[key])  # type: ignore[literal-required]  # keys of SINGLE are its own
     for key, valid in figures.get("documents", {}).items():
         page.value("standfast_document_valid", valid, labelled(SVC, key.split("/", 1)))
+    if "cluster" in figures:
+        _write_cluster(page, figures["cluster"])
     for source, seen in figures.get("sources", {}).items():
         labels = labelled(("source",), (source,))
         page.value("standfast_source_up", not seen.failing, labels)
@@ -94,6 +106,26 @@ def write_statistics(page: Page, figures: Statistics) -> None:
         page.value("standfast_source_look_seconds_total", seen.seconds, labels)
         page.value("standfast_source_events_total", seen.events, labels)
         page.value("standfast_source_last_success_timestamp_seconds", seen.last_success, labels)
+
+
+def _write_cluster(page: Page, figures: ClusterFigures) -> None:
+    seen, wall = figures["seen"], figures["wall"]
+    session = seen["session"]
+    page.value("standfast_session_open", session["open"])
+    page.value("standfast_session_epoch", session["epoch"])
+    page.states("standfast_session_level", session["level"])
+    page.value("standfast_duplicate_node", session["duplicate"])
+    page.value("standfast_cluster_view_up", not seen["trouble"])
+    page.value("standfast_failover_seconds", seen["failover"])
+    page.value("standfast_guard_up", figures["guard_up"])
+    page.value("standfast_guard_lines", figures["guard_lines"])
+    for name, one in seen["nodes"].items():
+        labels = labelled(("peer",), (name,))
+        page.value("standfast_peer_alive", one["alive"], labels)
+        page.value("standfast_peer_maintenance", one["maintenance"], labels)
+        page.value("standfast_peer_drained", bool(one["drained"]), labels)
+        renewed = 0 if one["age"] is None else wall - one["age"]
+        page.value("standfast_peer_last_renewal_timestamp_seconds", renewed, labels)
 
 
 SINGLE = {

@@ -38,6 +38,7 @@ def write_service(
     facts = [str(spec.get(name, default)) for name, default in described.items()]
     since = float(frozen["since"] if frozen else 0), float(wish["since"] if wish else 0)
     by_type = {one["type"]: (one["status"], one["reason"]) for one in conditions}
+    claims = status.get("claims")
     activity, verb = here["state"], wish["verb"] if wish else "nothing"
     shown = (status["goal"], here["avail"], here["overall"], here["provisioned"], status["placement"])
 
@@ -51,6 +52,9 @@ def write_service(
     page.value("standfast_service_frozen_timestamp_seconds", since[0], svc)
     page.value("standfast_service_asked_timestamp_seconds", since[1], svc)
     page.value("standfast_service_last_pass_timestamp_seconds", account.last_pass_of.get(key, 0), svc)
+    if claims is not None:
+        held = any(one["node"] == node and not one["free"] for one in claims)
+        page.value("standfast_service_claim_held", held, svc)
     for kind in ("Ready", "Reconciling", "Stalled"):
         state = by_type.get(kind, ("Unknown", ""))[0]
         page.states("standfast_service_condition", state, f'{svc},condition="{kind}"')

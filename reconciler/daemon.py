@@ -251,7 +251,7 @@ def _statistics(made: Running) -> Statistics:
     library = made.library
     documents = {key: not record.faults for key, record in made.records.items() if not record.deleted}
     documents |= {t.key: False for t in library.troubles.values() if t.key}
-    return {
+    figures: Statistics = {
         "node_frozen": made.desk.node_frozen() is not None,
         "jobs_running": len(made.jobs.running),
         "queue_depth": len(made.queue),
@@ -265,6 +265,9 @@ def _statistics(made: Running) -> Statistics:
         "store_last_success": made.desk.last_success,
         "events_dropped": made.tell.dropped,
     }
+    if made.of_cluster:
+        figures["cluster"] = made.of_cluster()
+    return figures
 
 
 async def _store(settings: Settings, keep: bool) -> tuple[Store, list[str]]:

@@ -46,17 +46,22 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
     travel = Travel(settings.node, cluster, made.desk, made.drivers, made.records)
     travel.shelf, made.library.travel, cluster.document = made.library, travel, travel.arrived
     made.reconciler.ended_for_all = travel.ended
-    made.agent.among(
-        Neighbours(
-            settings.node,
-            together,
-            member.statuses,
-            lambda: member.standing,
-            lambda: _still(member),
-            member.timing.failover,
-            str(member.level),
-        )
+    neighbours = Neighbours(
+        settings.node,
+        together,
+        member.statuses,
+        lambda: member.standing,
+        lambda: _still(member),
+        member.timing.failover,
+        str(member.level),
     )
+    made.agent.among(neighbours)
+    made.of_cluster = lambda: {
+        "seen": neighbours.seen(),
+        "wall": SystemClock().wall(),
+        "guard_up": not member.guard.lost.is_set(),
+        "guard_lines": member.gate.listed,
+    }
 
     def stood(standing: Standing) -> None:
         for key in list(made.records):

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from metrics.figures import ClusterFigures
 from reconciler.adapters.facts.hub import Hub
 from reconciler.adapters.programs import Programs
 from reconciler.agent import LocalAgent
@@ -41,6 +42,7 @@ class Running:
     hub: Hub
     programs: Programs
     wishes: Wishes
+    of_cluster: Callable[[], ClusterFigures] | None = None  # where it is one of several
 
     def settled(self) -> bool:
         """Nothing runs, and nothing more will be done until the world or a person changes something."""

@@ -50,6 +50,11 @@ class Gate:
             with contextlib.suppress(MayHeal):
                 await self._guard.trip(why)
 
+    @property
+    def listed(self) -> int:
+        """All lines."""
+        return len(self._lines)
+
     def lists(self, owner: Owner) -> Collection[int]:
         """Numbers of the lines of one resource."""
         name = str(owner)

@@ -24,7 +24,7 @@ class View:
     def __init__(self, node: str, desk: Desk, jobs: Jobs) -> None:
         self._node, self._desk, self._jobs = node, desk, jobs
         self.others: Callable[[str], Mapping[str, Mapping[str, Any]]] = lambda key: {}
-        self.claims: Callable[[str], list[dict[str, Any]]] = lambda key: []
+        self.claims: Callable[[str], list[dict[str, Any]]] | None = None
 
     def service(self, record: Record, before: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
         """`before`: the object as last made, for what keeps its `since`. `now`: wall-clock."""
@@ -72,7 +72,7 @@ class View:
                     busy=bool(jobs) or bool(record.plan.now),
                     heard=record.asked == asked,
                 ),
-                "claims": self.claims(record.key),
+                **({"claims": self.claims(record.key)} if self.claims else {}),
                 "instances": {
                     self._node: as_api(
                         reports,

@@ -182,6 +182,24 @@ def test_statistics():
     assert "process_resident_memory_bytes" in found
 
 
+def test_a_cluster_and_its_absence():
+    found = scraped([service_object()])
+    assert of(found, "standfast_session_open") == 1
+    assert of(found, "standfast_session_epoch") == 4
+    assert of(found, "standfast_session_level", level="lease") == 1
+    assert of(found, "standfast_guard_lines") == 3
+    assert of(found, "standfast_peer_alive", peer="demo2") == 0
+    assert of(found, "standfast_peer_drained", peer="demo3") == 1
+    assert of(found, "standfast_peer_last_renewal_timestamp_seconds", peer="demo1") == 1700000009.5
+    assert of(found, "standfast_peer_last_renewal_timestamp_seconds", peer="demo2") == 0
+    assert of(found, "standfast_service_claim_held", svc="web") == 1
+    other = service_object(claims=[{"slot": 0, "node": "demo2", "epoch": 4, "free": False}])
+    assert of(scraped([other]), "standfast_service_claim_held", svc="web") == 0
+    alone = service_object()
+    del alone["status"]["claims"]
+    assert "standfast_service_claim_held" not in scraped([alone])
+
+
 def test_what_happened_is_counted():
     account = Account()
     tell = account.record

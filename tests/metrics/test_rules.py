@@ -17,6 +17,8 @@ HOST = 'job="standfast",instance="a:9833"'
 SVC = f'{HOST},namespace="root",svc="web"'
 FIRES_ON = {"job": "standfast", "instance": "a:9833"}
 FIRES_ON_SVC = {**FIRES_ON, "namespace": "root", "svc": "web"}
+PEER = f'{HOST},peer="demo2"'
+FIRES_ON_PEER = {**FIRES_ON, "peer": "demo2"}
 LONG = "x200"  # minutes
 
 
@@ -55,6 +57,35 @@ def buckets(name, low, high, labels):
 
 
 ALARMS = {
+    "StandfastNoSession": Alarm(
+        one("standfast_session_open", f"0{LONG}", HOST),
+        one("standfast_session_open", f"1{LONG}", HOST),
+        FIRES_ON,
+    ),
+    "StandfastDuplicateNode": Alarm(
+        one("standfast_duplicate_node", f"1{LONG}", HOST),
+        one("standfast_duplicate_node", f"0{LONG}", HOST),
+        FIRES_ON,
+    ),
+    "StandfastPeerDead": Alarm(
+        one("standfast_peer_alive", f"0{LONG}", PEER),
+        one("standfast_peer_alive", f"1{LONG}", PEER),
+        FIRES_ON_PEER,
+    ),
+    "StandfastClusterViewStale": Alarm(
+        one("standfast_cluster_view_up", f"0{LONG}", HOST),
+        one("standfast_cluster_view_up", f"1{LONG}", HOST),
+        FIRES_ON,
+    ),
+    "StandfastGuardGone": Alarm(
+        one("standfast_guard_up", f"0{LONG}", HOST), one("standfast_guard_up", f"1{LONG}", HOST), FIRES_ON
+    ),
+    "StandfastPeerDrained": Alarm(
+        one("standfast_peer_drained", "1x2000", PEER),
+        one("standfast_peer_drained", "0x2000", PEER),
+        FIRES_ON_PEER,
+        after=1500,
+    ),
     "StandfastServiceDown": Alarm(
         {**desired("up"), **observed("down")}, {**desired("up", 0), **desired("down"), **observed("down")}
     ),

@@ -49,14 +49,27 @@ def service_object(
             "wish": None,
             "frozen": None,
             "conditions": conditions(reports, goal=goal, generation="g", now=1.0),
+            "claims": [{"slot": 0, "node": node, "epoch": 4, "free": False}],
             "instances": {node: as_api(reports)},
             **status,
         },
     }
 
 
+def peer(alive=True, **more):
+    return {"alive": alive, "maintenance": False, "age": 0.5, "drained": "", **more}
+
+
+def cluster():
+    session = {"open": True, "epoch": 4, "level": "lease", "why": "", "duplicate": False}
+    nodes = {"demo1": peer(), "demo2": peer(False, age=None), "demo3": peer(drained="drained by bob")}
+    seen = {"session": session, "failover": 19.0, "trouble": "", "nodes": nodes}
+    return {"seen": seen, "wall": 1700000010.0, "guard_up": True, "guard_lines": 3}
+
+
 def statistics(**more):
     return {
+        "cluster": cluster(),
         "node_frozen": False,
         "jobs_running": 2,
         "queue_depth": 3,
