@@ -21,7 +21,7 @@ from reconciler.engine.reconcile import Reconciler
 from reconciler.engine.record import Record
 from reconciler.engine.view import View, frozen_object, plan_object
 from reconciler.engine.wishes import Wishes
-from reconciler.errors import Fault, Refused
+from reconciler.errors import Fault, NeedsPerson, Refused
 from reconciler.settings import Settings
 
 TOGETHER = 0.02
@@ -193,6 +193,11 @@ class LocalAgent:
             "services": len(self._records),
             "metrics": self.metrics,
         }
+
+    def what_if(self, node: str, change: str) -> Object:
+        if self.neighbours is None:
+            raise NeedsPerson("this host is alone: with it all its services are down")
+        return self.neighbours.what_if(node, change, [record.service for record in self._records.values()])
 
     async def events(self, seconds: float, service: str, limit: int, after: int) -> Sequence[Object]:
         found = await asyncio.to_thread(self._journal.since, seconds, service, limit)

@@ -59,6 +59,10 @@ class Agent(Protocol):
         """node.json."""
         ...
 
+    def what_if(self, node: str, change: str) -> Object:
+        """what_if.json; raises NeedsPerson for a node nobody knows, or on a host that is alone."""
+        ...
+
     async def ask(self, key: str, wish: Object, principal: Principal) -> Object:
         """Keep a wish (wish.json, complete); returns its `id`. Raises NeedsPerson (409).
 

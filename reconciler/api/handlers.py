@@ -14,6 +14,7 @@ from reconciler.api.agent import Agent, Object, Previews, Principal, Role
 from reconciler.api.routes import ADMIN_VERBS
 from reconciler.api.select import select, unmatched
 from reconciler.api.streams import HEARTBEAT, Streams
+from reconciler.decide.what_if import CHANGES
 from reconciler.errors import MayHeal, NeedsPerson
 
 PRINCIPAL = web.RequestKey("principal", Principal)
@@ -65,6 +66,12 @@ class Handlers:
     async def node_wish(self, request: web.Request) -> web.StreamResponse:
         wish = await _wish(request)
         return _json(await self._agent.ask_node(wish, request[PRINCIPAL]), 202)
+
+    async def what_if(self, request: web.Request) -> web.StreamResponse:
+        change = request.query.get("change", "down")
+        if change not in CHANGES:
+            raise Refusal(400, f"change: {change!r} is none of {', '.join(CHANGES)}")
+        return _json(self._agent.what_if(request.query.get("node", ""), change))
 
     async def documents(self, request: web.Request) -> web.StreamResponse:
         found = self._agent.documents()

@@ -41,6 +41,10 @@ EVENTS = (
     Query("after", "integer", "Only with a number above this one."),
     HEARTBEAT,
 )
+WHAT_IF = (
+    Query("node", "string", "Which node."),
+    Query("change", "string", "What becomes of it: down, drain or freeze."),
+)
 ONE = "/v1/services/{namespace}/{name}"
 
 ROUTES = (
@@ -72,6 +76,14 @@ ROUTES = (
         Role.OPERATOR,
         body="wish",
         status=202,
+    ),
+    Route(
+        "GET",
+        "/v1/what-if",
+        "what_if",
+        "Where the services of a node would go.",
+        "what_if",
+        query=WHAT_IF,
     ),
     Route(
         "GET",

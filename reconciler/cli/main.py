@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "status",
     "mon": "mon",
     "why": "why",
+    "what-if": "what_if",
     "start": "wishes",
     "stop": "wishes",
     "restart": "wishes",

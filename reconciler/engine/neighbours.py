@@ -1,16 +1,19 @@
 """What this node knows of the others → parts of the API's objects; and what it tells them of itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from reconciler.decide import hosts
+from reconciler.decide import claims, hosts
 from reconciler.decide.candidates import Peer
-from reconciler.decide.claims import free
 from reconciler.decide.hosts import Host
 from reconciler.decide.standing import Standing
+from reconciler.decide.what_if import Held, what_if
 from reconciler.engine.record import Record
 from reconciler.engine.statuses import Statuses
 from reconciler.engine.together import Together
+from reconciler.errors import NeedsPerson
+from reconciler.model import Service
 
 NOBODY = Host()
 UP = ("up", "warn")
@@ -53,7 +56,7 @@ class Neighbours:
     def claims(self, key: str) -> list[dict[str, Any]]:
         view = self._cluster.view
         return [
-            {"slot": slot, "node": c.node, "epoch": c.epoch, "free": free(c, view.sessions)}
+            {"slot": slot, "node": c.node, "epoch": c.epoch, "free": claims.free(c, view.sessions)}
             for slot, c in sorted(view.claims.get(key, {}).items())
             if c is not None
         ]
@@ -65,6 +68,17 @@ class Neighbours:
 
     def forget(self, key: str) -> None:
         self._statuses.put(key, "")
+
+    def what_if(self, node: str, change: str, services: Iterable[Service]) -> dict[str, Any]:
+        """what_if.json. Raises NeedsPerson for a node nobody has heard of."""
+        view, peers = self._cluster.view, self._cluster.peers.all
+        if node not in peers:
+            known = ", ".join(sorted(peers)) or "none"
+            raise NeedsPerson(f"there is no node {node!r}; known are: {known}")
+        drivers = self._together.drivers
+        held = [Held(s, view.claims.get(s.key, {}), claims.needed(s, drivers)) for s in services]
+        moves = what_if(node, change, held, view.sessions, peers)
+        return {"node": node, "change": change, "items": [asdict(move) for move in moves]}
 
     def seen(self) -> dict[str, Any]:
         """`cluster` of node.json."""

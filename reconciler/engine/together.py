@@ -48,7 +48,7 @@ class Together:
         self, node: str, cluster: Cluster, gate: Gate, drivers: Mapping[str, Driver], resolve: Resolve
     ) -> None:
         self.node, self.cluster, self._gate = node, cluster, gate
-        self._drivers, self._resolve = drivers, resolve
+        self.drivers, self._resolve = drivers, resolve
         self._waits: dict[str, _Waits] = {}
         self.jobs: Jobs  # set by who wires the parts
 
@@ -87,13 +87,13 @@ class Together:
 
     async def _claim(self, record: Record, waits: _Waits) -> str:
         service = record.service
-        resolved = await self._resolve(service.key, things.names(service, self._drivers))
-        wanted = things.things(service, self._drivers, resolved)
+        resolved = await self._resolve(service.key, things.names(service, self.drivers))
+        wanted = things.things(service, self.drivers, resolved)
         if isinstance(wanted, str):
             waits.again_in = AGAIN
             return wanted
         try:
-            why = await self.cluster.claim(service, wanted, claims.needed(service, self._drivers))
+            why = await self.cluster.claim(service, wanted, claims.needed(service, self.drivers))
         except (MayHeal, NeedsPerson) as fault:
             waits.again_in = AGAIN
             return f"the store does not give its claim: {fault}"

@@ -173,6 +173,10 @@ class FakeAgent:
             **self.more,
         }
 
+    def what_if(self, node: str, change: str) -> Object:
+        move = {"service": "root/svc1", "slot": 0, "to": "demo2", "why": "by placement: nodes order"}
+        return {"node": node, "change": change, "items": [move]}
+
     async def ask(self, key: str, wish: Object, principal: Principal) -> Object:
         self._fail()
         self.asked.append((key, wish, principal))
