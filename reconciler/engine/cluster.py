@@ -55,6 +55,8 @@ class Cluster:
         self.peers = Peers()
         self._sessions: dict[str, Session | None] = {}
         self._claims: dict[str, dict[int, Claim | None]] = {}
+        self._given: set[str] = set()  # services whose claim was given back, as was seen here
+        self.handed_over: set[str] = set()  # of those held here, the ones that were
         self._waiting: set[str] = set()  # services that had to wait for a slot or a thing
         self._sure: dict[str, int] = {}  # services whose claim we have written, and its epoch
         self.document: Callable[[str, str | None], None] = lambda service, text: None
@@ -104,7 +106,11 @@ class Cluster:
         if isinstance(made, str):
             self._waiting.add(service.key)
             return made
-        return await self._commit(service.key, made, me)
+        given = service.key in self._given
+        why = await self._commit(service.key, made, me)
+        if not why and not has:
+            (self.handed_over.add if given else self.handed_over.discard)(service.key)
+        return why
 
     async def release(self, service: str) -> str:
         """ "" once no claim of mine is left, else why it stays. May raise MayHeal."""
@@ -252,6 +258,10 @@ class Cluster:
             del held[slot]
             if not held:
                 del self._claims[service]
+        if now is None and before is not None:
+            self._given.add(service)
+        else:
+            self._given.discard(service)
         self.peers.claim(service, before, now, self._sessions.get(now.node) if now else None)
 
     def _wake(self, services: set[str]) -> None:

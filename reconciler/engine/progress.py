@@ -185,6 +185,8 @@ def judge_attempt(
     `busy`: a job runs, or did when the facts were read.
     """
     attempt = record.attempt
+    if decision.goal is not ServiceGoal.UP or record.up_as_wanted():
+        record.handed_over = False  # of the start that follows it alone
     if decision.goal is not ServiceGoal.UP:
         if decision.code not in ("StartFailed", "GivesAway"):
             record.attempt = Attempt()

@@ -156,6 +156,7 @@ class Reconciler:
         for rid, s in made.items():
             why = hold(record, s, now)
             unchecked = s.seen.state is State.DOWN and rid not in attempt.checked
+            unchecked = unchecked and not record.handed_over
             if why or unchecked:
                 judged[rid] = replace(s, hold=why, unchecked=unchecked)
         nothing = self._from_nothing(record, made)

@@ -67,6 +67,8 @@ class Together:
         if made.act != "claim":
             return made
         waits.why = await self._claim(record, waits)
+        # Whoever gave it back has seen its addresses gone: nobody need be asked whether they are.
+        record.handed_over = not waits.why and record.key in self.cluster.handed_over
         made = self._turn(record, wanted, asked)
         if made.holds or not waits.why:
             return made

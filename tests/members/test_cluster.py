@@ -57,6 +57,24 @@ def test_a_claim_is_one_nodes_until_it_is_released():
     play(story)
 
 
+def test_only_what_was_given_back_is_surely_gone_there():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        await take(n1)
+        assert KEY not in n1.cluster.handed_over  # nobody had it before: whoever has its address is asked
+        await nap(0.1)
+        await n1.cluster.release(KEY)
+        await nap(0.1)
+        await take(n2)
+        assert KEY in n2.cluster.handed_over
+        n2.crash()
+        await nap(FAST.wait + 1)
+        await take(n1)
+        assert KEY not in n1.cluster.handed_over  # taken from the dead
+
+    play(story)
+
+
 def test_two_who_claim_at_once_are_one():
     async def story(bed: Bed) -> None:
         n1, n2 = await two(bed)
