@@ -40,6 +40,7 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
         return found
 
     together = Together(settings.node, cluster, member.gate, made.drivers, resolve)
+    together.confirm_off, together.maintain = member.keeper.confirm_off, member.maintain
     together.jobs, made.reconciler.together = made.jobs, together
     made.jobs.gate = lambda owner, op: together.enter(owner, op, made.records.get(owner.service))
     made.desk.shared, made.wishes.together = member.wishes, together

@@ -68,6 +68,11 @@ class Member:
     def standing(self) -> Standing:
         return self.keeper.standing
 
+    async def maintain(self, on: bool) -> None:
+        """Nobody closes this node's session, and nothing stops it, until that is ended. Raises MayHeal."""
+        terms = Terms.of(self.timing, self.level)
+        await self.keeper.renewer.set_terms(terms.maintenance if on else terms)
+
 
 class Keeper:
     """A membership for as long as the agent lives: one that ends is tried again."""
@@ -87,6 +92,10 @@ class Keeper:
         if self._renewer is None:
             raise MayHeal("this node is no member yet")
         return self._renewer
+
+    async def confirm_off(self, node: str) -> bool:
+        """A person says that it is off: its session is closed at once. Raises MayHeal."""
+        return await self.renewer.close(node)
 
     def begin(self) -> None:
         self._ended = asyncio.get_running_loop().create_future()

@@ -125,5 +125,5 @@ ROUTES = (
     ),
 )
 
-ADMIN_VERBS = frozenset({"purge", "unprovision"})
-"""They destroy data. So does `force`, which overrides a mark of somebody else."""
+ADMIN_VERBS = frozenset({"purge", "unprovision", "confirmed-off", "maintenance"})
+"""They destroy data, or say what nobody can verify. `force` overrides a mark of somebody else."""

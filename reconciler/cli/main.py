@@ -39,6 +39,7 @@ COMMANDS = {
     "takeover": "wishes",
     "giveback": "wishes",
     "drain": "wishes",
+    "node": "node",
     "prune": "prune",
     "events": "events",
     "logs": "logs",

@@ -36,6 +36,14 @@ def arguments(parser: Any) -> None:
         parser.add_argument("--cluster", action="store_true", help="all hosts")
     if verb == "switch":
         parser.add_argument("--to", default="", metavar="NODE", help="to this node")
+    if verb == "takeover":
+        parser.add_argument(
+            "--confirmed-off",
+            default="",
+            metavar="NODE",
+            help="you have seen that this node is off: its services may be taken at once",
+        )
+        parser.add_argument("--yes", action="store_true", help="do not ask")
     if verb in PARTS:
         parser.add_argument(
             "--rid",
@@ -74,6 +82,8 @@ def run(args: Any) -> int:
     if args.command in NODE and (args.node or _cluster(args) or not args.selectors):
         return _ask_node(args)
     services = client.get(args, "/v1/services", {"selector": args.selectors})["items"]
+    if getattr(args, "confirmed_off", ""):
+        _confirmed_off(args)
     if args.command in DESTROY and not args.yes:
         _confirm(args, [judge.name_of(service) for service in services])
     asked: list[wait.Asked] = []
@@ -133,6 +143,17 @@ def _ask_node(args: Any) -> int:
     return wait.until_done(
         args, [wait.node(judge.name_of(s), args.command, whole) for s in services], args.time
     )
+
+
+def _confirmed_off(args: Any) -> None:
+    """If it is not true, two hosts may write to one disk: the name is typed."""
+    node = args.confirmed_off
+    question = (
+        f"If {node} is not off, two hosts may run the same and destroy its data. Type {node} to go on: "
+    )
+    if not args.yes and not output.confirmed(question, node):
+        raise client.Failed(client.REFUSED, f"{node}: not confirmed, nothing was done (--yes confirms)")
+    client.post(args, "/v1/node/wish", {"verb": "confirmed-off", "to": node, "reason": args.reason})
 
 
 def _confirm(args: Any, keys: list[str]) -> None:

@@ -36,6 +36,7 @@ class Wish:
     phase  of a restart: "down", then "up".
     node   of a local one: the only node that it is about.
     to     of a switch: where to. away: without that, from where.
+    left   of a restart, nodes whose instance is still to be restarted: the first one acts.
     """
 
     verb: str
@@ -53,6 +54,7 @@ class Wish:
     node: str = ""
     to: str = ""
     away: str = ""
+    left: tuple[str, ...] = ()
 
     def over(self, now: float) -> bool:
         return bool(self.until) and now >= self.until
@@ -130,7 +132,7 @@ class Asked:
         return replace(
             self,
             standing=None if elsewhere else standing,
-            wish=None if wish and wish.node not in ("", node) else wish,
+            wish=wish if wish and wish.node in ("", node) and wish.left[:1] in ((), (node,)) else None,
         )
 
     def next_end(self, now: float) -> float | None:
@@ -182,4 +184,5 @@ def frozen(text: str) -> Frozen | None:
 
 
 def _wish(stored: Mapping[str, Any] | None) -> Wish | None:
-    return Wish(**{**stored, "rids": tuple(stored["rids"])}) if stored else None
+    lists = {name: tuple(stored.get(name, ())) for name in ("rids", "left")} if stored else {}
+    return Wish(**{**stored, **lists}) if stored else None

@@ -82,5 +82,6 @@ def _moved(
     if ranked := [name for name in found.ranked if name not in holders]:
         others = f", before {', '.join(ranked[1:])}" if len(ranked) > 1 else ", the only one that may"
         return Move(key, slot, ranked[0], f"by placement: {service.placement}{others}")
-    reasons = "; ".join(f"{name} {why}" for name, why in found.excluded.items() if name != claim.node)
+    excluded = {**dict.fromkeys(holders, "has an instance of it"), **found.excluded}
+    reasons = "; ".join(f"{name} {why}" for name, why in excluded.items() if name != claim.node)
     return Move(key, slot, "", f"nobody may take it: {reasons or 'it has no other node'}")

@@ -93,8 +93,12 @@ class Beats:
         )
 
     async def close(self, node: str, surely: bool = False) -> bool:
-        """Whether it was closed by this. `surely`: a fence or a person says that it is off."""
+        """Whether it was closed by this. `surely`: a fence or a person says that it is off; then one that
+        is closed already counts as surely stopped from now on.
+        """
         session, revision = self._sessions().get(node, (None, 0))
+        if session is not None and not session.open and surely:
+            return await self._confirm(node, session, revision)
         still = self._stills.get(node)
         if still is None:
             return False
@@ -113,6 +117,16 @@ class Beats:
             return False
         self._follower.own(keys.session(node), written(closed), done)
         self.closed(node)
+        return True
+
+    async def _confirm(self, node: str, session: Session, revision: int) -> bool:
+        """Of one that is closed: that it has stopped for sure, whatever its level said."""
+        sure = replace(session, level=Level.FENCED)
+        done = await self._store.commit({keys.session(node): revision}, {keys.session(node): written(sure)})
+        self.heard()
+        if done is None:
+            return False
+        self._follower.own(keys.session(node), written(sure), done)
         return True
 
     def _sessions(self) -> dict[str, tuple[Session | None, int]]:

@@ -256,6 +256,8 @@ def next_wish(wish: Wish, decision: Decision, made: Mapping[str, Situation]) -> 
     match wish.verb:
         case "restart" if wish.phase == "down":
             return replace(wish, phase="up")
+        case "restart" if wish.left[1:]:
+            return replace(wish, phase="down", left=wish.left[1:])
         case "unprovision" | "purge" if any(to_destroy(s) for s in made.values()):
             return wish
         case _:

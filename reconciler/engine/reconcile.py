@@ -166,6 +166,8 @@ class Reconciler:
         """Without what ran out; says so once."""
         asked, now = self._desk.asked(key), self._clock.wall()
         current = asked.current(now)
+        if self.together and (wish := self.together.passed_over(current.wish)) != current.wish:
+            current = replace(current, wish=wish) if wish and wish.left else current.over("fulfilled")
         if current != asked:
             for kind in ("standing", "wish", "frozen"):
                 old = getattr(asked, kind)

@@ -50,7 +50,10 @@ class Together:
         self.node, self.cluster, self._gate = node, cluster, gate
         self.drivers, self._resolve = drivers, resolve
         self._waits: dict[str, _Waits] = {}
-        self.jobs: Jobs  # set by who wires the parts
+        # Set by who wires the parts.
+        self.jobs: Jobs
+        self.confirm_off: Callable[[str], Awaitable[bool]]
+        self.maintain: Callable[[bool], Awaitable[None]]
 
     def frozen(self) -> Frozen | None:
         """The whole cluster is."""
@@ -193,6 +196,14 @@ class Together:
             return f"no other node may take it: {reasons or 'it has no other'}"
         return ""
 
+    def passed_over(self, wish: Wish | None) -> Wish | None:
+        """A rolling restart without those at its head that are dead."""
+        if wish is None or not wish.left:
+            return wish
+        alive = [name for name in wish.left if (peer := self.cluster.peers.all.get(name)) and peer.alive]
+        skipped = wish.left.index(alive[0]) if alive else len(wish.left)
+        return replace(wish, left=wish.left[skipped:], phase="down" if skipped else wish.phase)
+
     def others(self, record: Record) -> list[str]:
         """Other nodes that may take it now."""
         ranked = candidates(record.service, self.cluster.peers.all).ranked
@@ -207,6 +218,18 @@ class Together:
         view = self.cluster.view
         held = view.claims.get(record.key, {})
         return [c.node for _, c in sorted(held.items()) if c and not claims.free(c, view.sessions)]
+
+    async def node_asked(self, verb: str, to: str) -> None:
+        """What a person asks of a whole node. Raises NeedsPerson, MayHeal."""
+        if verb == "maintenance":
+            await self.maintain(to != "off")
+            return
+        peer = self.cluster.peers.all.get(to)
+        if to == self.node or peer is None:
+            known = ", ".join(sorted(set(self.cluster.peers.all) - {self.node})) or "none"
+            raise NeedsPerson(f"{to!r} is no other node of this cluster; these are: {known}")
+        if not await self.confirm_off(to):
+            raise MayHeal(f"the session of {to} is another one now: look at `standfast mon`, and ask again")
 
     async def freeze(self, frozen: Frozen | None) -> None:
         """The whole cluster, or no more. Raises MayHeal."""

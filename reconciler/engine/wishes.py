@@ -66,11 +66,13 @@ class Wishes:
         return wish
 
     def _moved(self, key: str, wish: Wish) -> Wish:
-        """A move by any of its names, with where from or where to."""
-        if wish.verb not in MOVES:
-            return wish
+        """A move, with where from or where to; a restart of one instance after another."""
         record = self._records.get(key)
         if self.together is None or record is None:
+            return wish
+        if wish.verb == "restart" and record.service.topology == "flex" and not wish.node:
+            return replace(wish, left=tuple(self.together.holders(record)))
+        if wish.verb not in MOVES:
             return wish
         away, to = self.together.move(record, wish)
         return replace(wish, verb="switch", away=away, to=to)
@@ -82,8 +84,11 @@ class Wishes:
     async def ask_node(self, request: Mapping[str, Any], who: str) -> None:
         """Freeze, thaw or drain the whole node; with `scope: cluster` freeze or thaw all of them."""
         verb, now = str(request["verb"]), self._clock.wall()
-        if verb not in ("freeze", "thaw", "drain"):
+        if verb not in ("freeze", "thaw", "drain", "maintenance", "confirmed-off"):
             raise NeedsPerson(f"a node can be frozen, thawed and drained, not asked to {verb}")
+        if verb in ("maintenance", "confirmed-off"):
+            await self._member(verb, str(request.get("to") or ""), who, now)
+            return
         until = now + float(request["for"]) if request.get("for") else 0.0
         whole = request.get("scope") == "cluster"
         frozen = Frozen(who, now, str(request.get("reason") or ""), until, "cluster" if whole else "node")
@@ -102,6 +107,13 @@ class Wishes:
         text = f"asked by {who}: {verb} the {'cluster' if whole else 'node'}"
         self._recorder.record(Event(now, "wish", reason=verb.capitalize(), text=text))
         await self._desk.durable()
+
+    async def _member(self, verb: str, to: str, who: str, now: float) -> None:
+        if self.together is None:
+            raise NeedsPerson("this host is alone: it has no session that others could close")
+        await self.together.node_asked(verb, to)
+        text = f"asked by {who}: {verb} {to}".rstrip()
+        self._recorder.record(Event(now, "wish", reason=verb.capitalize(), text=text))
 
     def _wish(self, request: Mapping[str, Any], who: str) -> Wish:
         now = self._clock.wall()

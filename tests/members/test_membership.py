@@ -435,6 +435,20 @@ def test_a_session_that_is_closed_is_lost_at_once():
     play(story)
 
 
+def test_of_a_dead_node_a_person_may_say_that_it_is_off_for_sure():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        n1.crash()
+        await bed.until(lambda: not bed.session("n1").open, within=FAST.wait + 2)
+        assert bed.session("n1").level is not Level.FENCED
+        epoch = bed.session("n1").epoch
+        assert await n2.member.close("n1")
+        assert (bed.session("n1").level, bed.session("n1").epoch) == (Level.FENCED, epoch)
+
+    play(story)
+
+
 # --- terms ---------------------------------------------------------------------------------
 
 
