@@ -150,7 +150,12 @@ class LocalAgent:
 
     async def why(self, key: str) -> Object:
         loop_now = asyncio.get_running_loop().time()
-        return self._view.why(self._records[key], self._clock.wall(), loop_now)
+        record = self._records[key]
+        made = self._view.why(record, self._clock.wall(), loop_now)
+        if self.neighbours:
+            more = self.neighbours.why(record.service)
+            made["lines"] += [{"indent": indent, "text": text} for indent, text in more]
+        return made
 
     def documents(self) -> Sequence[Object]:
         """Every file seen, in force or not, with its faults and lints."""

@@ -250,7 +250,7 @@ async def test_a_command_left_by_a_dead_daemon_is_waited_for(world, tmp_path):
     child = os.fork()
     if child == 0:
         asyncio.new_event_loop().run_until_complete(
-            _begin_and_die(world.settings, f"sleep 0.5; echo old >> {tmp_path}/order")
+            _begin_and_die(world.settings, f"sleep 1; echo old >> {tmp_path}/order")
         )
     os.waitpid(child, 0)
     world.begin()
