@@ -181,7 +181,7 @@ async def _wired(
     reconciler.jobs, reconciler.passed, reconciler.gone = jobs, agent.passed, agent.gone
     reconciler.discard = library.discard
     tell.listeners.append(agent.happened)
-    parts = (queue, jobs, desk, library, agent, reconciler, tell, hub, programs, wishes)
+    parts = (queue, jobs, desk, library, agent, reconciler, tell, hub, programs, wishes, host)
     return Running(settings, drivers, records, *parts)
 
 

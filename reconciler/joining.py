@@ -5,19 +5,22 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from reconciler.adapters.clock import SystemClock
+from reconciler.adapters.fence import fence
 from reconciler.adapters.load import room
 from reconciler.asks import Name
 from reconciler.contracts import Event
 from reconciler.decide import candidates, hosts
 from reconciler.decide.hosts import Host
 from reconciler.decide.standing import Standing
+from reconciler.engine.fencing import Fencer
 from reconciler.engine.neighbours import Neighbours
 from reconciler.engine.together import Together
 from reconciler.engine.travel import Travel
 from reconciler.errors import MayHeal
-from reconciler.member import Member, Seams, endless
+from reconciler.member import Member, Say, Seams, endless
 from reconciler.model import Owner
 from reconciler.running import Running
+from reconciler.settings import Fence
 
 LOOK = 1.0
 """Seconds between two looks at what is told of this host."""
@@ -25,8 +28,40 @@ LOOK = 1.0
 
 def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]]:
     """Before any document is read; returns what goes on for as long as the agent lives."""
-    settings, cluster = made.settings, member.cluster
 
+    def stood(standing: Standing) -> None:
+        for key in list(made.records):
+            made.queue.add(key)
+
+    def say(reason: str, text: str, ok: bool) -> None:
+        made.tell.record(Event(SystemClock().wall(), "daemon", reason=reason, text=text, ok=ok))
+
+    together = _together(made, member)
+    travel = _travel(made, member)
+    neighbours = _neighbours(made, member, together)
+    made.agent.among(neighbours)
+    made.of_cluster = lambda: {
+        "seen": neighbours.seen(),
+        "wall": SystemClock().wall(),
+        "guard_up": not member.guard.lost.is_set(),
+        "guard_lines": member.gate.listed,
+    }
+    seams.changed, seams.shown = made.queue.add, made.agent.shown
+    seams.stood, seams.say = stood, say
+    acts = [
+        member.keeper.run(),
+        endless(member.cluster.run, seams, "the view of the cluster"),
+        endless(travel.run, seams, "documents"),
+        endless(member.wishes.run, seams, "wishes"),
+        endless(member.statuses.run, seams, "statuses"),
+        endless(lambda: _told_of_us(made, member), seams, "this host"),
+    ]
+    if made.settings.fencing:
+        acts.append(_fencer(made, member, say).run())
+    return [asyncio.create_task(act) for act in acts]
+
+
+def _together(made: Running, member: Member) -> Together:
     async def resolve(service: str, names: tuple[str, ...]) -> Mapping[str, str]:
         owner, asks = Owner(service), [Name(name) for name in names]
         if not asks:
@@ -39,56 +74,52 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
                 found[ask.name] = answer[0]
         return found
 
-    together = Together(settings.node, cluster, member.gate, made.drivers, resolve)
+    together = Together(made.settings.node, member.cluster, member.gate, made.drivers, resolve)
     together.confirm_off, together.maintain = member.keeper.confirm_off, member.maintain
     together.jobs, made.reconciler.together = made.jobs, together
     made.jobs.gate = lambda owner, op: together.enter(owner, op, made.records.get(owner.service))
     made.desk.shared, made.wishes.together = member.wishes, together
-    travel = Travel(settings.node, cluster, made.desk, made.drivers, made.records)
-    travel.shelf, made.library.travel, cluster.document = made.library, travel, travel.arrived
+    return together
+
+
+def _travel(made: Running, member: Member) -> Travel:
+    travel = Travel(made.settings.node, member.cluster, made.desk, made.drivers, made.records)
+    travel.shelf, made.library.travel = made.library, travel
+    member.cluster.document = travel.arrived
     made.reconciler.ended_for_all = travel.ended
-    neighbours = Neighbours(
-        settings.node,
+    return travel
+
+
+def _neighbours(made: Running, member: Member, together: Together) -> Neighbours:
+    def still() -> Mapping[str, float]:
+        try:
+            return member.keeper.renewer.still()
+        except MayHeal:
+            return {}
+
+    return Neighbours(
+        made.settings.node,
         together,
         member.statuses,
         lambda: member.standing,
-        lambda: _still(member),
+        still,
         member.timing.failover,
         str(member.level),
     )
-    made.agent.among(neighbours)
-    made.of_cluster = lambda: {
-        "seen": neighbours.seen(),
-        "wall": SystemClock().wall(),
-        "guard_up": not member.guard.lost.is_set(),
-        "guard_lines": member.gate.listed,
-    }
 
-    def stood(standing: Standing) -> None:
-        for key in list(made.records):
-            made.queue.add(key)
 
-    def say(reason: str, text: str, ok: bool) -> None:
-        made.tell.record(Event(SystemClock().wall(), "daemon", reason=reason, text=text, ok=ok))
+def _fencer(made: Running, member: Member, say: Say) -> Fencer:
+    async def fenced(node: str, how: Fence) -> str:
+        return await fence(node, how, made.settings.run, made.host.run_check)
 
-    seams.changed, seams.shown = made.queue.add, made.agent.shown
-    seams.stood, seams.say = stood, say
-    acts = (
-        member.keeper.run(),
-        endless(cluster.run, seams, "the view of the cluster"),
-        endless(travel.run, seams, "documents"),
-        endless(member.wishes.run, seams, "wishes"),
-        endless(member.statuses.run, seams, "statuses"),
-        endless(lambda: _told_of_us(made, member), seams, "this host"),
+    timing = member.timing
+    return Fencer(
+        made.settings.fencing,
+        timing.renew + timing.leaderless + 2 * timing.request,
+        lambda: member.keeper.renewer,
+        fenced,
+        lambda text, ok: say("Fencing", text, ok),
     )
-    return [asyncio.create_task(act) for act in acts]
-
-
-def _still(member: Member) -> Mapping[str, float]:
-    try:
-        return member.keeper.renewer.still()
-    except MayHeal:
-        return {}
 
 
 async def _told_of_us(made: Running, member: Member) -> None:

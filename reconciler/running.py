@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from metrics.figures import ClusterFigures
 from reconciler.adapters.facts.hub import Hub
+from reconciler.adapters.linux import LinuxHost
 from reconciler.adapters.programs import Programs
 from reconciler.agent import LocalAgent
 from reconciler.contracts import Driver
@@ -42,6 +43,7 @@ class Running:
     hub: Hub
     programs: Programs
     wishes: Wishes
+    host: LinuxHost
     of_cluster: Callable[[], ClusterFigures] | None = None  # where it is one of several
 
     def settled(self) -> bool:

@@ -21,6 +21,15 @@ class Etcd:
 
 
 @dataclass(frozen=True)
+class Fence:
+    """How a node is switched off: a program of fence-agents and the options that it reads. Seconds."""
+
+    agent: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """Times in seconds. Every path can be moved, so that many nodes live on one machine."""
 
@@ -36,6 +45,7 @@ class Settings:
     failover_time: str | float = "default"  # fast, default, conservative, or seconds from crash to claim
     watchdog: str = ""  # its device; "" : none
     softdog: bool = False  # the kernel's own timer will do for one
+    fencing: Mapping[str, Fence] = field(default_factory=dict)  # by the node that is switched off
     sysrq: bool = False  # the guard may reset the machine by /proc/sysrq-trigger
 
     look_every: float = 30.0  # periodic look, jittered by a tenth

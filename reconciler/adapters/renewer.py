@@ -31,6 +31,10 @@ class Membership(Protocol):
 
     async def close(self, node: str) -> bool: ...
 
+    def suspected(self, suspicion: float) -> tuple[str, ...]: ...
+
+    async def begin_fence(self, node: str) -> bool: ...
+
 
 Build = Callable[[Callable[[Standing], None]], AbstractAsyncContextManager[Membership]]
 """Makes the membership on the thread, tells it whom to tell, and closes what it made."""
@@ -83,6 +87,15 @@ class Renewer:
 
     async def close(self, node: str) -> bool:
         return await self._there(lambda member: member.close(node))
+
+    async def suspected(self, suspicion: float) -> tuple[str, ...]:
+        async def there(member: Membership) -> tuple[str, ...]:
+            return member.suspected(suspicion)
+
+        return await self._there(there)
+
+    async def begin_fence(self, node: str) -> bool:
+        return await self._there(lambda member: member.begin_fence(node))
 
     async def _there(self, act: Callable[[Membership], Coroutine[Any, Any, T]]) -> T:
         """On the thread. Raises MayHeal when it does not run, or ends meanwhile."""

@@ -135,6 +135,20 @@ def may_judge(answers: Answers | None, now: float, gap: float) -> bool:
     return answers.last - answers.since >= gap
 
 
+def suspected(
+    session: Session | None, still: Still | None, answers: Answers | None, now: float, suspicion: float
+) -> bool:
+    """It may be fenced: silent for so long, in which the store answered me throughout.
+
+    suspicion  seconds; at least I + E + 2r: an election of the store's leader is no silence of a peer.
+    """
+    if session is None or still is None or answers is None or not session.open:
+        return False
+    if math.isinf(session.wait) or now - still.since < suspicion:
+        return False  # in maintenance nobody ends it
+    return answers.since <= still.since and now - answers.last < suspicion
+
+
 # --- seen from inside ----------------------------------------------------------------------
 
 

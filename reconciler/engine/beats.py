@@ -19,6 +19,7 @@ from reconciler.decide.sessions import (
     dead,
     may_judge,
     read,
+    suspected,
     watched,
     written,
 )
@@ -91,6 +92,40 @@ class Beats:
             and not self._alive(node)
             and self._tried.get(node) != (revision, self._stills[node].revision)
         )
+
+    def suspected(self, suspicion: float) -> tuple[str, ...]:
+        """Nodes that may be fenced now, not being fenced by another that is alive."""
+        now, sessions = self._clock.boottime(), self._sessions()
+
+        def alive(name: str) -> bool:
+            session, still = sessions.get(name, (None, 0))[0], self._stills.get(name)
+            return (
+                session is not None and session.open and still is not None and now - still.since < suspicion
+            )
+
+        return tuple(
+            node
+            for node, (session, _) in sessions.items()
+            if suspected(session, self._stills.get(node), self._answers, now, suspicion)
+            and not self._alive(node)
+            and not (session and alive(session.fencing) and not self._alive(session.fencing))
+        )
+
+    async def begin_fence(self, node: str, me: str) -> bool:
+        """Mark its session: it cannot renew any more. False when it moved meanwhile."""
+        session, revision = self._sessions().get(node, (None, 0))
+        still = self._stills.get(node)
+        if session is None or still is None or not session.open:
+            return False
+        marked = written(replace(session, fencing=me))
+        compare = {keys.session(node): revision, keys.beat(node): still.revision}
+        done = await self._store.commit(compare, {keys.session(node): marked})
+        self.heard()
+        if done is None:
+            self._follower.expect(self._follower.reached + 1, self._back)
+            return False
+        self._follower.own(keys.session(node), marked, done)
+        return True
 
     async def close(self, node: str, surely: bool = False) -> bool:
         """Whether it was closed by this. `surely`: a fence or a person says that it is off; then one that

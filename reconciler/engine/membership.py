@@ -91,6 +91,13 @@ class Membership:
         """A fence or a person says that it is off: no waiting."""
         return await self._beats.close(node, surely=True)
 
+    def suspected(self, suspicion: float) -> tuple[str, ...]:
+        """Nodes that may be fenced, from any thread."""
+        return self._beats.suspected(suspicion)
+
+    async def begin_fence(self, node: str) -> bool:
+        return await self._beats.begin_fence(node, self._me.node)
+
     # --- which store it is -----------------------------------------------------------------
 
     async def _same_store(self) -> None:

@@ -81,7 +81,7 @@ class Neighbours:
         return {"node": node, "change": change, "items": [asdict(move) for move in moves]}
 
     def why(self, service: Service) -> list[tuple[int, str]]:
-        """Who holds it, and of every other node whether it could, in lines as `decide.explain` makes them."""
+        """Who holds it, and of every other node whether it could; lines as `decide.explain` makes them."""
         view, peers = self._cluster.view, self._cluster.peers.all
         if len(service.nodes) < 2:
             return []

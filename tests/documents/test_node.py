@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.decide.documents.kinds import schema
 from reconciler.decide.documents.node import read_node
-from reconciler.settings import Etcd, Settings
+from reconciler.settings import Etcd, Fence, Settings
 
 HEAD = "apiVersion: standfast/v1\nkind: Node\n"
 
@@ -49,6 +49,16 @@ def test_the_store_of_several_hosts():
     assert not faults
     assert settings["etcd"] == Etcd(("https://10.0.0.1:2379", "https://10.0.0.2:2379"), ca="/ca.pem")
     assert settings["failover_time"] == 30.0
+
+
+def test_how_others_are_fenced():
+    settings, faults = read(
+        "spec:\n  fencing:\n    n2: {agent: fence_ipmilan, timeout: 30s, "
+        "options: {ip: 10.0.9.2, lanplus: true, ipport: 623}}"
+    )
+    assert not faults
+    options = {"ip": "10.0.9.2", "lanplus": "1", "ipport": "623"}
+    assert settings["fencing"] == {"n2": Fence("fence_ipmilan", options, 30.0)}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from reconciler.decide.documents.source import Source
 from reconciler.decide.documents.typed import finished, plain
 from reconciler.decide.timing import derive, written
 from reconciler.errors import Fault, NeedsPerson
-from reconciler.settings import Etcd
+from reconciler.settings import Etcd, Fence
 
 
 def read_node(content: bytes, path: str) -> tuple[dict[str, Any], tuple[Fault, ...]]:
@@ -51,6 +51,8 @@ def _settings(source: Source) -> dict[str, Any]:
             source.fault(("spec", keyword), what, todo)
     if "etcd" in result:
         result["etcd"] = Etcd(**result["etcd"])
+    if "fencing" in result:
+        result["fencing"] = {node: _fence(written) for node, written in result["fencing"].items()}
     if "failover_time" in result:
         try:
             result["failover_time"] = written(result["failover_time"])
@@ -59,6 +61,14 @@ def _settings(source: Source) -> dict[str, Any]:
             what, _, todo = str(fault).partition("\n")
             source.fault(("spec", "failover_time"), f"{what}.", " ".join(todo.split()))
     return result
+
+
+def _fence(given: dict[str, Any]) -> Fence:
+    """Options as the agent reads them: true is 1."""
+    options = {
+        name: str(int(v) if isinstance(v, bool) else v) for name, v in given.get("options", {}).items()
+    }
+    return Fence(**{**given, "options": options})
 
 
 @cache

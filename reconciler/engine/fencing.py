@@ -1,0 +1,72 @@
+"""A node that is silent while the store is not → its session is marked, it is fenced, the session closed.
+
+The mark comes first: whatever the fence does, the node cannot renew any more. Only a fence that says it
+worked closes the session; otherwise it stands its T, and counts as what its level says.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from reconciler.errors import MayHeal, NeedsPerson
+from reconciler.settings import Fence
+
+LOOK, AGAIN = 0.25, 10.0
+"""Seconds between two looks; and until a fence that failed is tried again."""
+
+Run = Callable[[str, Fence], Awaitable[str]]
+"""Fences a node; "" when it is off for sure, else why that is not known."""
+
+
+class Sessions(Protocol):
+    """The membership, from the loop this runs on."""
+
+    async def suspected(self, suspicion: float) -> tuple[str, ...]: ...
+
+    async def begin_fence(self, node: str) -> bool: ...
+
+    async def close(self, node: str) -> bool: ...
+
+
+class Fencer:
+    """`sessions` raises MayHeal while this node is no member. `tell`: what happened, and if it is good."""
+
+    def __init__(
+        self,
+        fences: Mapping[str, Fence],
+        suspicion: float,
+        sessions: Callable[[], Sessions],
+        run: Run,
+        tell: Callable[[str, bool], None],
+    ) -> None:
+        self._fences, self._suspicion = fences, suspicion
+        self._sessions, self._run, self._tell = sessions, run, tell
+        self._not_before: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
+                nodes = await self._sessions().suspected(self._suspicion)
+            except (MayHeal, NeedsPerson):
+                continue
+            now = asyncio.get_running_loop().time()
+            due = [n for n in nodes if n in self._fences and self._not_before.get(n, 0.0) <= now]
+            await asyncio.gather(*(self._fence(node) for node in due))
+
+    async def _fence(self, node: str) -> None:
+        fence = self._fences[node]
+        try:
+            if not await self._sessions().begin_fence(node):
+                return  # it renewed, or another was quicker
+            self._tell(f"{node} is silent: {fence.agent} begins to fence it", False)
+            why = await self._run(node, fence)
+            if not why:
+                await self._sessions().close(node)
+                self._tell(f"{node} is fenced: its services are free", True)
+                return
+        except (MayHeal, NeedsPerson) as fault:
+            why = str(fault)
+        self._not_before[node] = asyncio.get_running_loop().time() + AGAIN
+        self._tell(f"{node} could not be fenced: {why}; tried again in {AGAIN:g} s", False)

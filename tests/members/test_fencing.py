@@ -1,0 +1,133 @@
+"""A silent node is fenced: never for the store's silence, and its session is marked before it is fenced."""
+
+import asyncio
+
+import pytest
+
+from reconciler.decide.sessions import Answers, Level, Session, Still, suspected
+from reconciler.engine.fencing import AGAIN, Fencer
+from reconciler.settings import Fence
+from tests.members.rig import FAST, Bed, Node, play
+
+SUSPICION = FAST.renew + FAST.leaderless + 2 * FAST.request
+FENCE = Fence("fence_test")
+nap = asyncio.sleep
+
+
+def fencer(node: Node, does, told: list[str]) -> asyncio.Task[None]:
+    class Here:
+        """The membership, on the loop of the simulation."""
+
+        async def suspected(self, suspicion: float) -> tuple[str, ...]:
+            return node.member.suspected(suspicion)
+
+        async def begin_fence(self, name: str) -> bool:
+            return await node.member.begin_fence(name)
+
+        async def close(self, name: str) -> bool:
+            return await node.member.close(name)
+
+    async def run(name: str, fence: Fence) -> str:
+        told.append("run")
+        return await does()
+
+    made = Fencer({"n1": FENCE}, SUSPICION, Here, run, lambda text, ok: told.append(text))  # type: ignore[arg-type]
+    return asyncio.create_task(made.run())
+
+
+async def off() -> str:
+    await nap(0.5)
+    return ""
+
+
+async def broken() -> str:
+    return "no answer"
+
+
+def test_a_silent_node_is_fenced_and_its_session_closed_before_t():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        await nap(SUSPICION + 1)
+        told: list[str] = []
+        task = fencer(n2, off, told)
+        await nap(1)
+        n1.crash()
+        await bed.until(lambda: not bed.session("n1").open, within=SUSPICION + 2)
+        assert bed.session("n1").level is Level.FENCED
+        assert told == [
+            "n1 is silent: fence_test begins to fence it",
+            "run",
+            "n1 is fenced: its services are free",
+        ]
+        task.cancel()
+
+    play(story)
+
+
+def test_a_fence_that_fails_closes_nothing_before_t_and_is_tried_again():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        await nap(SUSPICION + 1)
+        told: list[str] = []
+        task = fencer(n2, broken, told)
+        await nap(1)
+        n1.crash()
+        await nap(FAST.wait - 1)
+        assert bed.session("n1").open
+        assert bed.session("n1").fencing == "n2"
+        assert told.count("run") == 1
+        await bed.until(lambda: not bed.session("n1").open, within=3)
+        assert bed.session("n1").level is not Level.FENCED
+        await nap(AGAIN)
+        assert told.count("run") == 1  # it is closed by now
+        task.cancel()
+
+    play(story)
+
+
+def test_who_is_marked_cannot_renew_and_ends_its_session():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        assert await n2.member.begin_fence("n1")
+        await bed.until(lambda: n1.current() is None, within=FAST.renew + FAST.request + 0.5)
+        assert "has begun to fence this node" in " ".join(s.why for s in n1.standings)
+
+    play(story)
+
+
+def test_the_silence_of_the_store_fences_nobody():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        await nap(SUSPICION + 1)
+        told: list[str] = []
+        task = fencer(n2, off, told)
+        n1.way.silent = n2.way.silent = True
+        await nap(SUSPICION * 2)
+        n2.way.silent = False
+        await nap(SUSPICION - 0.5)
+        assert told == []
+        task.cancel()
+
+    play(story)
+
+
+OPEN = Session("n1", 5, "b", "s", 10.0, Level.LEASE)
+
+
+@pytest.mark.parametrize(
+    ("still", "answers", "now", "wanted"),
+    [
+        (Still(1, 100.0), Answers(104.9, 50.0), 105.0, True),
+        (Still(1, 100.0), Answers(102.8, 50.0), 102.9, False),  # not silent for long enough
+        (Still(1, 100.0), Answers(104.9, 101.0), 105.0, False),  # the store was silent, too
+        (Still(1, 100.0), Answers(101.0, 50.0), 105.0, False),  # and is now
+        (None, Answers(104.9, 50.0), 105.0, False),
+        (Still(1, 100.0), None, 105.0, False),
+    ],
+)
+def test_whom_to_suspect(still, answers, now, wanted):
+    assert suspected(OPEN, still, answers, now, 3.0) is wanted
