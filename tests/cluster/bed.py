@@ -65,6 +65,10 @@ class Client:
             return dict(json.loads(reply.read()))
         return {}
 
+    def forget(self) -> None:
+        """Where addresses are: who moves one by hand does not announce it."""
+        self.machine.network("neigh flush dev eth0\n")
+
     def reaches(self, address: str) -> bool:
         """By one ping, there and back."""
         return self.machine.run(f"ping -n -q -c 1 -W 0.3 {address} >/dev/null && echo yes || true") == "yes"

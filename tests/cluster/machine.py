@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +66,6 @@ class Machine:
             raise RuntimeError(f"{name} does not begin: {self._launcher.communicate()[1].decode()}")
         self.pid = int(said)
         self._pidfd = os.pidfd_open(self.pid)
-        self._started: list[subprocess.Popen[bytes]] = []
 
     @property
     def alive(self) -> bool:
@@ -87,21 +85,22 @@ class Machine:
         return done.stdout.rstrip("\n")
 
     def start(self, argv: Sequence[str], log: Path, **environment: str) -> int:
-        """A process in it that goes on; its pid, in our numbers. Its words go to the log."""
+        """A process in it that goes on; its pid, in our numbers. Its words go to the log.
+
+        A child of the machine's first process: one of ours could not be reaped where that stands still.
+        """
         with open(log, "ab") as file:
-            started = subprocess.Popen(
-                self.entering(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
+            done = subprocess.run(
+                self.entering(("sh", "-c", 'setsid "$@" >&2 </dev/null & echo $!', "sh", *argv)),
+                stdout=subprocess.PIPE,
                 stderr=file,
-                start_new_session=True,
-                cwd=ROOT,
                 env=os.environ | environment,
+                check=True,
             )
-        self._started.append(started)
-        while not (children := _children(started.pid)):
-            assert started.poll() is None, f"{self.name}: {argv[0]}: {log.read_text()[-2000:]}"
-        return children[0]
+        its = done.stdout.decode().strip()
+        found = [pid for pid in self._pids() if _numbers(pid)[-1:] == [its]]
+        assert found, f"{self.name}: {argv} has ended: {log.read_text()[-2000:]}"
+        return found[0]
 
     def network(self, commands: str) -> None:
         """Lines of `ip -batch` in its network."""
@@ -124,13 +123,20 @@ class Machine:
 
     def processes(self) -> dict[int, str]:
         """Command lines of all that runs in it, by pid in our numbers."""
-        own = os.readlink(f"/proc/{self.pid}/ns/pid")
         found = {}
+        for pid in self._pids():
+            with contextlib.suppress(OSError):
+                found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return {pid: words for pid, words in found.items() if words}
+
+    def _pids(self) -> list[int]:
+        """In our numbers; zombies are among them."""
+        own, found = os.readlink(f"/proc/{self.pid}/ns/pid"), []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 if entry.name.isdigit() and os.readlink(entry / "ns" / "pid") == own:
-                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        return {pid: words for pid, words in found.items() if words}
+                    found.append(int(entry.name))
+        return found
 
     # --- its end ---------------------------------------------------------------------------
 
@@ -149,25 +155,23 @@ class Machine:
         for stream in (self._launcher.stdout, self._launcher.stderr):
             if stream:
                 stream.close()
-        for started in self._started:
-            started.send_signal(signal.SIGCONT)
-            started.wait()
-        self._started.clear()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
 
     def entering(self, argv: Sequence[str]) -> list[str]:
-        """The same words run in it.
+        """The same words run in it, in its control group.
 
-        The `nsenter` that waits for them stays outside of the control group: it must outlive what it waits
-        for, or the machine's end would wait for our own first process to reap that.
+        The `nsenter` that waits for them stays outside of that: it must outlive what it waits for, or the
+        machine's end would wait for whoever reaps it then.
         """
         enter = ["nsenter", f"--target={self.pid}", *_KINDS, f"--wdns={ROOT}", "--"]
         return [*enter, *(["sh", "-c", _JOIN, "sh"] if self.group else []), *argv]
 
 
-def _children(pid: int) -> list[int]:
+def _numbers(pid: int) -> list[str]:
+    """Of a process, from our pid namespace down to its own."""
     with contextlib.suppress(OSError):
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(line.split()[1:] for line in lines if line.startswith("NSpid:"))
     return []
