@@ -120,10 +120,7 @@ class Together:
                     await self._gate.gone(Owner(record.key, rid))
             if turn.act != "release" or busy:
                 return
-            counted = [
-                s for s in made.values() if not (s.resource.common.standby or s.resource.common.disable)
-            ]
-            if all(s.seen.state in GONE and not s.running for s in counted):
+            if all(map(_down, made.values())):
                 waits.why = await self.cluster.release(record.key)
                 waits.again_in = AGAIN if waits.why else 0.0
         except (MayHeal, NeedsPerson) as fault:

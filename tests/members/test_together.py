@@ -1,0 +1,140 @@
+"""Claims, the guard's list and what was seen, as a pass brings them together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler import operations as op
+from reconciler.decide import claims, keys
+from reconciler.decide.asked import NOBODY
+from reconciler.decide.placement import Decision
+from reconciler.decide.plan import Situation
+from reconciler.decide.turn import Turn
+from reconciler.engine.gate import Gate
+from reconciler.engine.record import Record
+from reconciler.engine.together import Together
+from reconciler.guard.lines import Address, Line
+from reconciler.model import Goal, Observed, Owner, Resource, Service, ServiceGoal, State
+from tests.members.rig import Bed, Node, play
+
+KEY = "root/web"
+IP = Resource("ip#0", "ip.fake", {"name": "192.0.2.1"})
+DIR = Resource("fs#flag", "fs.fake", {})
+ADD = op.AddAddress("192.0.2.1/24", "br0")
+LINE = Address(f"{KEY}:ip#0", "192.0.2.1/24", "br0")
+UP = Decision(ServiceGoal.UP, "Wanted", ("wanted",))
+DOWN = Decision(ServiceGoal.DOWN, "AskedStop", ("stop",))
+nap = asyncio.sleep
+
+
+def web(*resources: Resource, **more: Any) -> Service:
+    given = {"nodes": ("n1", "n2"), "generation": "g1", **more}
+    return Service("web", resources=resources or (IP,), **given)
+
+
+class Driver:
+    def exclusive(self, spec: Mapping[str, Any]) -> tuple[str, ...]:
+        return (f"address {spec['name']}",) if "name" in spec else ()
+
+
+@dataclass
+class Ledger:
+    """A guard's."""
+
+    lines: dict[int, Line] = field(default_factory=dict)
+    next: int = 1
+
+    async def state(self) -> "Ledger":
+        return Ledger(dict(self.lines))
+
+    async def enter(self, lines: Sequence[Line]) -> tuple[int, ...]:
+        numbers = []
+        for line in lines:
+            known = next((n for n, each in self.lines.items() if each == line), 0)
+            self.lines[known or self.next] = line
+            numbers.append(known or self.next)
+            self.next += not known
+        return tuple(numbers)
+
+    async def leave(self, numbers: Collection[int]) -> None:
+        for number in numbers:
+            self.lines.pop(number, None)
+
+
+class NoJobs:
+    def of(self, service: str) -> Mapping[str, object]:
+        return {}
+
+
+class Host:
+    """What runs beside a node's membership."""
+
+    def __init__(self, node: Node) -> None:
+        self.node, self.ledger = node, Ledger()
+
+        async def undo(operation: Any, owner: Owner, resource: Resource, standby: bool) -> Line | None:
+            if not isinstance(operation, op.AddAddress):
+                return None
+            return Address(str(owner), operation.address, operation.dev, standby)
+
+        async def resolve(service: str, names: tuple[str, ...]) -> Mapping[str, str]:
+            return {}
+
+        self.gate = Gate(self.ledger, node.cluster, undo)  # type: ignore[arg-type]  # as far as it is used
+        node.cluster._listed = self.gate.count
+        drivers: Any = {"ip.fake": Driver(), "fs.fake": object()}
+        self.together = Together(node.name, node.cluster, self.gate, drivers, resolve)
+        self.together.jobs = NoJobs()  # type: ignore[assignment]
+
+    async def turn(self, record: Record, wanted: Decision = UP) -> Turn:
+        return await self.together.turn(record, wanted, NOBODY)
+
+    async def enter(self, record: Record, rid: str, operation: Any) -> str:
+        record.whole = {r.rid: r for r in record.service.resources}
+        return await self.together.enter(Owner(record.key, rid), operation, record)
+
+
+def seen(record: Record, **states: State) -> dict[str, Situation]:
+    """By the group of each resource."""
+    return {
+        r.rid: Situation(r, Observed(states.get(r.rid.partition("#")[0], State.DOWN)), Goal.DOWN)
+        for r in record.service.resources
+    }
+
+
+def alone(story: Callable[[Bed, Host, Record], Awaitable[None]], *resources: Resource) -> None:
+    """With a session, and the document in force."""
+
+    async def whole(bed: Bed) -> None:
+        node = bed.node("n1")
+        await bed.held(node)
+        record = Record(KEY, web(*resources))
+        await document(bed)
+        await nap(1)
+        await story(bed, Host(node), record)
+
+    play(whole)
+
+
+async def document(bed: Bed, generation: str = "g1") -> None:
+    shared = '{"node": "n1", "path": "/s", "flavour": "yaml", "generation": "%s", "content": ""}'
+    await bed.put(keys.document(KEY), shared % generation)
+
+
+def slot(bed: Bed) -> claims.Claim | None:
+    entry = bed.truth.entries(keys.claims(KEY)).get(keys.claim(KEY, 0))
+    return claims.read(entry.value) if entry else None
+
+
+def test_a_service_with_a_part_that_has_no_state_gives_its_claim_back():
+    """A directory, or a raw device: it is neither up nor down, and nothing of it is listed."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        assert (await host.turn(record)).holds
+        turn = await host.turn(record, DOWN)
+        assert turn.act == "release"
+        await host.together.settle(record, seen(record, fs=State.NA), turn)
+        assert slot(bed) is None
+
+    alone(story, IP, DIR)
