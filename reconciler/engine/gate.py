@@ -33,8 +33,8 @@ class Gate:
             return "its claim is not held here"
         try:
             line = await self._undo(operation, owner, resource, standby)
-            if line is not None and line in self._lines.values():
-                line = None  # done again: it is listed
+            # Also what was done before: whether that is listed still only the guard knows, which may
+            # have stopped what an agent before us had started.
             numbers = await self._guard.enter(() if line is None else (line,))
         except MayHeal as fault:
             return str(fault)

@@ -138,3 +138,17 @@ def test_a_service_with_a_part_that_has_no_state_gives_its_claim_back():
         assert slot(bed) is None
 
     alone(story, IP, DIR)
+
+
+def test_what_the_guard_has_stopped_is_listed_again_when_it_starts_again():
+    """Listed for the agent before this one, read by this one as it began, then stopped by the guard."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        host.ledger.lines[1], host.ledger.next = LINE, 2
+        await host.gate.start()
+        host.ledger.lines.clear()
+        assert (await host.turn(record)).holds
+        assert await host.enter(record, "ip#0", ADD) == ""
+        assert list(host.ledger.lines.values()) == [LINE]
+
+    alone(story)
