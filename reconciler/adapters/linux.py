@@ -234,4 +234,4 @@ def _told(error: OSError) -> str:
 def _must_be_free(device: str) -> None:
     """Raises OSError when it is mounted, part of something, or not there."""
     if stat.S_ISBLK(os.stat(device).st_mode):
-        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+        mounting.read_anew(device)

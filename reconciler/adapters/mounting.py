@@ -3,9 +3,12 @@
 All calls block, for ever on a server that does not answer: run them outside the loop.
 """
 
+import contextlib
 import ctypes
 import errno
+import fcntl
 import os
+import stat
 from typing import NamedTuple
 
 from reconciler.adapters.facts.mounts import MOUNTINFO, decode
@@ -17,6 +20,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _RDONLY, _REMOUNT, _BIND, _REC = 0x1, 0x20, 0x1000, 0x4000
 _FORCE = 0x1
 _NOFOLLOW = 0x8
+_FLUSH = 0x1261  # BLKFLSBUF of linux/fs.h
 
 _SET = {
     "ro": _RDONLY,
@@ -97,6 +101,9 @@ def mounted(operation: Mount) -> bool:
     """Mount it, unless it is already; False when that takes a helper. Raises MayHeal, OSError."""
     if "remount" not in operation.options.split(",") and already(operation):
         return True
+    with contextlib.suppress(OSError):  # in use, by a bind mount of it: then nothing may be forgotten
+        if stat.S_ISBLK(os.stat(operation.source).st_mode):
+            read_anew(operation.source)
     if needs_helper(operation):
         return False
     mount(operation)
@@ -113,6 +120,20 @@ def already(operation: Mount) -> bool:
     if _same(operation, there):
         return True
     raise MayHeal(f"{there.source} ({there.fstype}) is mounted on {operation.target} already")
+
+
+def read_anew(device: str) -> None:
+    """Forget what was read of a disk before: another host may have written it since.
+
+    The kernel forgets it by itself with the last who has it open; somebody may have. Raises OSError
+    when it is in use.
+    """
+    there = os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(PermissionError):
+            fcntl.ioctl(there, _FLUSH)
+    finally:
+        os.close(there)
 
 
 def mount(operation: Mount) -> None:
