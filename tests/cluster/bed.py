@@ -69,10 +69,6 @@ class Client:
         """Where addresses are: who moves one by hand does not announce it."""
         self.machine.network("neigh flush dev eth0\n")
 
-    def reaches(self, address: str) -> bool:
-        """By one ping, there and back."""
-        return self.machine.run(f"ping -n -q -c 1 -W 0.3 {address} >/dev/null && echo yes || true") == "yes"
-
 
 class Bed:
     def __init__(self, hosts: int, members: int, programs: Sequence[str], **node: Any) -> None:

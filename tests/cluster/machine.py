@@ -34,7 +34,8 @@ class Machine:
 
     steps   what is mounted in it, see machine_main.py. within: a machine whose mounts it starts from.
     group   its control group, made here; "" for none. clock: seconds its boot-time clock is ahead.
-    sweep   a control group to be removed when the machine ends.
+    sweep   when it has ended, a control group to be removed, and a directory on a filesystem of its own:
+            loop devices of files there are detached.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Machine:
         within: "Machine | None" = None,
         group: str = "",
         clock: int = 0,
-        sweep: str = "",
+        sweep: tuple[str, str] = ("", ""),
     ) -> None:
         self.name, self.group = name, group
         if group:

@@ -8,10 +8,12 @@ mounts and its network.
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import select
 import signal
+import struct
 import sys
 import time
 
@@ -28,6 +30,7 @@ _NS = {
 _FLAGS = {"bind": 0x1000, "private": 1 << 18, "rec": 0x4000}
 _DETACH, _PDEATHSIG = 2, 1
 _SWEEP = 3.0
+_GET_STATUS, _CLEAR, _STATUS_SIZE = 0x4C05, 0x4C01, 232
 
 
 def main(words: dict) -> int:
@@ -49,7 +52,9 @@ def main(words: dict) -> int:
     select.select([0, pidfd], [], [])  # nothing is ever written to standard input
     kill(words["group"], pidfd)
     os.waitpid(pid, 0)
-    _sweep(words["sweep"])
+    group, directory = words["sweep"]
+    _detach(directory)
+    _sweep(group)
     return 0
 
 
@@ -119,6 +124,18 @@ def _mount(what: str, at: str, kind: str, how: list, data: str) -> None:
         data.encode() or None,
     )
     _call(_LIBC.mount(*given), at)
+
+
+def _detach(directory: str) -> None:
+    """Loop devices of files on its filesystem, at once or when their last user has ended."""
+    number = os.stat(directory).st_dev if directory else 0
+    for name in os.listdir("/sys/class/block") if directory else ():
+        if os.path.exists(f"/sys/class/block/{name}/loop/backing_file"):
+            with contextlib.suppress(OSError), open(f"/dev/{name}", "rb", buffering=0) as loop:
+                status = bytearray(_STATUS_SIZE)
+                fcntl.ioctl(loop, _GET_STATUS, status)
+                if struct.unpack_from("=Q", status)[0] == number:
+                    fcntl.ioctl(loop, _CLEAR)
 
 
 def _sweep(group: str) -> None:

@@ -38,7 +38,7 @@ class Net:
     def __init__(self) -> None:
         self.group = _group()
         directory = {"do": "mount", "what": "bed", "at": PLACE, "type": "tmpfs"}
-        self.wire = Machine("wire", [directory], sweep=self.group)
+        self.wire = Machine("wire", [directory], sweep=(self.group, PLACE))
         self.machines: dict[str, Machine] = {}
         """All that are joined."""
         self.addresses: dict[str, str] = {}

@@ -202,6 +202,19 @@ def test_a_paused_host_stands_still(bed, host):
     bed.crash_and_boot(host)
 
 
+def test_who_looked_at_a_disk_before_sees_what_another_host_wrote(bed):
+    """Or a check of the filesystem takes the superblock of long ago for that of now."""
+    one, two = bed.hosts["n2"], bed.hosts["n3"]
+    device = one.attach(bed.new_disk("seen"))
+    two.attach(one.disks[-1])
+    look = f"dd if={device} bs=4k count=1 status=none | sha256sum"
+    before = two.run(look)
+    one.run(f"mkdir -p {HOME}/looked; mount {device} {HOME}/looked; touch {HOME}/looked/a; sync")
+    assert two.run(look) != before
+    bed.crash_and_boot(one)
+    assert "recovering journal" in two.run(f"e2fsck -p {device} || test $? -eq 1")
+
+
 # --- the sampler ------------------------------------------------------------------------------
 
 
