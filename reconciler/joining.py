@@ -38,6 +38,7 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
 
     together = _together(made, member)
     travel = _travel(made, member)
+    together.behind = travel.behind
     neighbours = _neighbours(made, member, together)
     made.agent.among(neighbours)
     made.of_cluster = lambda: {

@@ -54,6 +54,7 @@ class Together:
         self.jobs: Jobs
         self.confirm_off: Callable[[str], Awaitable[bool]]
         self.maintain: Callable[[bool], Awaitable[None]]
+        self.behind: Callable[[Record], str]
 
     def frozen(self) -> Frozen | None:
         """The whole cluster is."""
@@ -97,6 +98,11 @@ class Together:
         if isinstance(wanted, str):
             waits.again_in = AGAIN
             return wanted
+        if why := self.behind(record):  # told anew when that is in force
+            return why
+        if record.service is not service:
+            waits.again_in = AT_ONCE
+            return QUICKER
         try:
             why = await self.cluster.claim(service, wanted, claims.needed(service, self.drivers))
         except (MayHeal, NeedsPerson) as fault:

@@ -22,6 +22,7 @@ from reconciler.errors import Fault, MayHeal, NeedsPerson, StoreLost
 from reconciler.model import Service
 
 RETRY = 1.0
+NOT_UNDERSTOOD = "the document in the store is not understood: a later version wrote it; upgrade this node"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Offer:
 
 
 class Shelf(Protocol):
-    """What is in force here; the library."""
+    """What is in force here; the library. `refused_here`: why the store's is not, by key."""
+
+    refused_here: dict[str, str]
 
     async def take(self, key: str, path: str, flavour: Flavour, content: bytes) -> bool:
         """Put it in force; False when it is refused here."""
@@ -104,6 +107,20 @@ class Travel:
         entry = self._cluster.view.entries.get(keys.document(key))
         return read(entry.value) if entry else None
 
+    def unknown(self, key: str) -> bool:
+        """The store has something that a later version wrote: it is neither followed nor overwritten."""
+        return keys.document(key) in self._cluster.view.entries and self.stored(key) is None
+
+    def behind(self, record: Record) -> str:
+        """Why what is in force here is not what the store has, "" when it is: nobody claims by another."""
+        stored = self.stored(record.key)
+        if stored is None:
+            return NOT_UNDERSTOOD if self.unknown(record.key) else ""
+        if stored.generation == record.service.generation:
+            return ""
+        why = self.shelf.refused_here.get(record.key, "it was read a moment ago")
+        return f"the document of {stored.node} ({stored.path}) is not in force here: {why}"
+
     def settled(self, key: str, generation: str) -> bool:
         """A file with this content needs no look: it was applied, or is being applied."""
         offer = self._offers.get(key)
@@ -144,7 +161,8 @@ class Travel:
     async def run(self) -> None:
         """For ever; raises StoreLost."""
         await self._cluster.read()
-        for key in [k for k in self._records if self.stored(k) is None and k not in self._offers]:
+        kept = self._cluster.view.entries
+        for key in [k for k in self._records if keys.document(k) not in kept and k not in self._offers]:
             if self._desk.applied_file(key):  # the cluster removed it while this node was away
                 self.shelf.let_go(key, "the cluster")
         while True:
@@ -164,6 +182,8 @@ class Travel:
 
     async def _take(self, key: str) -> None:
         stored = self.stored(key)
+        if self.unknown(key):
+            return  # what is in force stays
         if stored is None or stored.deleted:
             if key in self._records and not self._records[key].deleted:
                 self.shelf.let_go(key, stored.node if stored else "the cluster")
@@ -196,15 +216,26 @@ class Travel:
         if not same:
             if self._desk.applied_file(key) == offer.generation:
                 return ""  # unchanged since it was applied: another one was applied after it
-            record = self._records.get(key)
-            before = record.service if record and not record.deleted else None
-            stop = needs_stop(before, offer.service, self._drivers) if before else ""
+            if self.unknown(key):
+                return NOT_UNDERSTOOD
+            stop = self._needs_stop(key, stored, offer.service)
             content = base64.b64encode(offer.content).decode()
             shared = Shared(self._node, offer.path, offer.flavour, offer.generation, content)
             if why := await self._cluster.put_document(offer.service, written(shared), stop):
                 return why
         self._desk.put_applied_file(key, offer.generation)
         return ""
+
+    def _needs_stop(self, key: str, stored: Shared | None, after: Service) -> str:
+        """Compared with what others run it by; where that is not known here, nobody may."""
+        record = self._records.get(key)
+        if stored is None or stored.generation == after.generation:
+            return ""
+        if stored.deleted:
+            return "it was removed"
+        if record is None or record.deleted or record.service.generation != stored.generation:
+            return f"the document of {stored.node} ({stored.path}) is not in force here"
+        return needs_stop(record.service, after, self._drivers)
 
     async def _gone(self, key: str) -> str:
         stored, record = self.stored(key), self._records.get(key)

@@ -14,6 +14,7 @@ from reconciler.decide.turn import Turn
 from reconciler.engine.gate import Gate
 from reconciler.engine.record import Record
 from reconciler.engine.together import Together
+from reconciler.engine.travel import Travel
 from reconciler.guard.lines import Address, Line
 from reconciler.model import Goal, Observed, Owner, Resource, Service, ServiceGoal, State
 from tests.members.rig import Bed, Node, play
@@ -67,6 +68,23 @@ class NoJobs:
         return {}
 
 
+class Shelf:
+    """It refuses whatever is put on it."""
+
+    def __init__(self) -> None:
+        self.refused_here = {KEY: "no such keyword"}
+        self.gone: list[str] = []
+
+    async def take(self, key: str, path: str, flavour: str, content: bytes) -> bool:
+        return False
+
+    def let_go(self, key: str, who: str) -> None:
+        self.gone.append(key)
+
+    def look_again(self) -> None:
+        """There are no files."""
+
+
 class Host:
     """What runs beside a node's membership."""
 
@@ -86,6 +104,9 @@ class Host:
         drivers: Any = {"ip.fake": Driver(), "fs.fake": object()}
         self.together = Together(node.name, node.cluster, self.gate, drivers, resolve)
         self.together.jobs = NoJobs()  # type: ignore[assignment]
+        self.travel = Travel(node.name, node.cluster, None, drivers, {})  # type: ignore[arg-type]
+        self.travel.shelf = Shelf()
+        self.together.behind = self.travel.behind
 
     async def turn(self, record: Record, wanted: Decision = UP) -> Turn:
         return await self.together.turn(record, wanted, NOBODY)
@@ -150,5 +171,20 @@ def test_what_the_guard_has_stopped_is_listed_again_when_it_starts_again():
         assert (await host.turn(record)).holds
         assert await host.enter(record, "ip#0", ADD) == ""
         assert list(host.ledger.lines.values()) == [LINE]
+
+    alone(story)
+
+
+def test_a_node_that_does_not_act_on_the_stored_document_claims_nothing():
+    """The store's names another address; this node refuses it, or has not read it yet."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        await document(bed, "g2")
+        await nap(0.1)
+        turn = await host.turn(record)
+        assert not turn.holds and slot(bed) is None
+        assert "the document of n1 (/s) is not in force here: no such keyword" in turn.decision.reason
+        record.service = web(generation="g2")
+        assert (await host.turn(record)).holds
 
     alone(story)
