@@ -9,13 +9,15 @@ from pathlib import Path
 class Etcd:
     """Where the store that several hosts share is, and how we are known there; paths of PEM files.
 
-    user, password_file  with etcd's authentication on.
+    endpoints_file       further endpoints, one a line; read when it is needed, for members come and go
+    user, password_file  with etcd's authentication on
     """
 
     endpoints: tuple[str, ...]
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    endpoints_file: str = ""
     user: str = ""
     password_file: str = ""
 

@@ -47,7 +47,7 @@ async def statuses(gateway: Gateway) -> Mapping[str, Status | str]:
 
     async def one(endpoint: Endpoint) -> wire.Json:
         said, page = await asyncio.gather(
-            gateway.signed(endpoint, "maintenance/status", {}), endpoint.get("/metrics")
+            gateway.signed(endpoint, "maintenance/status", {}, led=False), endpoint.get("/metrics")
         )
         return {**said, "quota": quota_of(page)}
 

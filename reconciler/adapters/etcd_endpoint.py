@@ -52,10 +52,13 @@ class Endpoint:
         self._connect = connect
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: Json, token: str) -> Json:
-        """The whole answer. The caller bounds it. Raises NotDone, PerhapsDone or Answered."""
+    async def post(self, path: str, body: Json, token: str, led: bool = True) -> Json:
+        """The whole answer. The caller bounds it. Raises NotDone, PerhapsDone or Answered.
+
+        `led`: only of a member that has a leader.
+        """
         try:
-            async with self._send(path, body, token) as reply:
+            async with self._send(path, body, token, led) as reply:
                 text = await reply.read()
                 if reply.status != 200:
                     raise Answered(error_of(reply.status, text))
@@ -119,8 +122,10 @@ class Endpoint:
         if session is not None:
             await session.close()
 
-    def _send(self, path: str, body: Json, token: str) -> Any:
-        headers = {"Content-Type": "application/json", "Grpc-Metadata-hasleader": "true"}
+    def _send(self, path: str, body: Json, token: str, led: bool = True) -> Any:
+        headers = {"Content-Type": "application/json"}
+        if led:
+            headers["Grpc-Metadata-hasleader"] = "true"
         if token:
             headers["Authorization"] = token
         return self._open().post(f"{self.url}/v3/{path}", data=json.dumps(body), headers=headers)

@@ -42,10 +42,7 @@ class Gateway:
         self.settings = settings
         self.cluster = cluster
         tls(settings)  # what cannot be used is said now
-        connect = settings.request_timeout / 2  # so that there is time for another one
-        self.endpoints = tuple(
-            Endpoint(url, partial(tls, settings), connect) for url in dict.fromkeys(settings.endpoints)
-        )
+        self.endpoints = self._reached(())
         self._current = self.endpoints[0]
         self._token = ""
         self._signing_in = asyncio.Lock()
@@ -104,10 +101,22 @@ class Gateway:
         endpoint.failed_at = asyncio.get_running_loop().time()
         endpoint.trouble = why
         endpoint.greeted = False
+        self.endpoints = self._reached(self.endpoints)
         if silent:
             self._drop(endpoint)
         if endpoint is self._current:
             self._current = min(self.endpoints, key=lambda one: one.failed_at)
+
+    def _reached(self, known: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        """Members that joined later serve us as well as those we were told of."""
+        connect = self.settings.request_timeout / 2  # so that there is time for another one
+        there = {endpoint.url for endpoint in known}
+        urls = (*self.settings.endpoints, *self.settings.further())
+        return known + tuple(
+            Endpoint(url, partial(tls, self.settings), connect)
+            for url in dict.fromkeys(url.rstrip("/") for url in urls)
+            if url not in there
+        )
 
     async def each(self, ask: Callable[[Endpoint], Awaitable[Json]]) -> dict[str, Json | str]:
         """What every member answers, or why it does not, by its URL, within r seconds."""
@@ -221,16 +230,19 @@ class Gateway:
         self.same_cluster(endpoint, hello)
         endpoint.greeted = True
 
-    async def signed(self, endpoint: Endpoint, path: str, body: Json) -> Json:
-        """With the token; with a new one when the member does not know it, as after its restart."""
+    async def signed(self, endpoint: Endpoint, path: str, body: Json, led: bool = True) -> Json:
+        """With the token; with a new one when the member does not know it, as after its restart.
+
+        Not `led`: an answer of a member that has no leader will do.
+        """
         token = self._token
         try:
-            return await endpoint.post(path, body, token)
+            return await endpoint.post(path, body, token, led)
         except Answered as answer:
             if answer.error.meaning is not Meaning.TOKEN or not self.settings.user:
                 raise
         await self._sign_in(endpoint, token)
-        return await endpoint.post(path, body, self._token)
+        return await endpoint.post(path, body, self._token, led)
 
     async def renew_token(self, endpoint: Endpoint, old: str) -> None:
         """For streams, which say in a message of their own that the token is unknown."""

@@ -24,6 +24,7 @@ class EtcdSettings:
                      rebuilt by another member; r + E of the timing rules
     prefix           of all our keys; `standfast/` and, for what the store itself keeps, `standfast.store/`
     kept             revisions that compaction leaves, and changes a watch may lie behind
+    endpoints_file   further endpoints, one a line; read anew whenever a member fails
     """
 
     endpoints: tuple[str, ...]
@@ -36,6 +37,7 @@ class EtcdSettings:
     silence: float = 3.0
     prefix: str = "standfast/"
     kept: int = KEPT
+    endpoints_file: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.endpoints:
@@ -54,6 +56,16 @@ class EtcdSettings:
     def own(self) -> str:
         """Prefix of what the store keeps for itself, beside the prefix of all else."""
         return self.prefix[:-1] + ".store/"
+
+    def further(self) -> tuple[str, ...]:
+        """What the file says now; nothing, when it says nothing that can be understood."""
+        if self.endpoints_file is None:
+            return ()
+        try:
+            lines = self.endpoints_file.read_text(encoding="utf-8").split()
+        except (OSError, ValueError):
+            return ()
+        return tuple(line for line in lines if line.startswith(("http://", "https://")))
 
     @property
     def encrypted(self) -> bool:
@@ -77,6 +89,7 @@ def named(at: Etcd, timing: Timing) -> EtcdSettings:
         password,
         request_timeout=timing.request,
         silence=timing.request + timing.leaderless,
+        endpoints_file=Path(at.endpoints_file) if at.endpoints_file else None,
     )
 
 
