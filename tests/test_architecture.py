@@ -24,6 +24,7 @@ STARTS_PROCESSES = {
     "reconciler/adapters/guard.py",  # the guard, which outlives us
     "reconciler/guard/kernel.py",  # the guard's own undoing commands
     "reconciler/guard/__main__.py",  # which detaches itself
+    "reconciler/adapters/etcd_keeper.py",  # etcd, which outlives us, and its systemd unit
     "reconciler/adapters/sandbox.py",  # the playground's namespaces
     "reconciler/cli/tour.py",  # the playground's shell
     "reconciler/cli/damage.py",  # the playground's damage

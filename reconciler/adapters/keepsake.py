@@ -29,7 +29,7 @@ class FileKeepsake:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def new_secret(self) -> None:
-        _replace(self._secret, secrets.token_hex(32), 0o600)
+        replace_file(self._secret, secrets.token_hex(32), 0o600)
 
     def mark(self) -> Mark:
         """Raises NeedsPerson for one that cannot be read: it may have named another store."""
@@ -47,10 +47,10 @@ class FileKeepsake:
 
     async def keep(self, mark: Mark) -> None:
         """Durably; a disk that hangs holds up its thread only."""
-        await asyncio.to_thread(_replace, self._mark, json.dumps(asdict(mark), sort_keys=True), 0o644)
+        await asyncio.to_thread(replace_file, self._mark, json.dumps(asdict(mark), sort_keys=True), 0o644)
 
 
-def _replace(path: Path, text: str, mode: int) -> None:
+def replace_file(path: Path, text: str, mode: int) -> None:
     """By rename: whoever reads sees the old text or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")

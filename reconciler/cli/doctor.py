@@ -28,6 +28,7 @@ TOOLS = {
 }
 """Kind of resource → the commands it needs and the packages they come in."""
 
+NODE_FILE = "/etc/standfast/node.yaml"
 COLOURS = {"ok": "green", "warn": "yellow", "error": "red"}
 LITTLE_ROOM = 0.05  # of a filesystem
 FIRST_DAY = 1_704_067_200.0  # 2024: a clock before it was never set
@@ -39,6 +40,7 @@ Finding = tuple[str, str, str]
 
 def arguments(parser: Any) -> None:
     client.options(parser)
+    parser.add_argument("--node", metavar="FILE", help=f"this host's settings ({NODE_FILE})")
 
 
 def run(args: Any) -> int:
@@ -62,6 +64,7 @@ def findings(args: Any) -> Iterator[Finding]:
     yield "ok", f"the agent {node['version']} on {node['name']} answers, up {up}", ""
     yield from _agent(node)
     yield from _room(node)
+    yield from _cluster(args, node)
     yield from _tools(services)
     for document in refused:
         yield "error", f"{document['path']} is refused", f"standfast validate {document['path']}"
@@ -116,6 +119,31 @@ def _room(node: dict[str, Any]) -> Iterator[Finding]:
             yield "warn", f"{path} is nearly full", "make room there"
         else:
             yield "ok", f"{path} has room", ""
+
+
+def _cluster(args: Any, node: dict[str, Any]) -> Iterator[Finding]:
+    """Of a host whose node.yaml names a store of several."""
+    file = args.node or NODE_FILE
+    try:
+        with open(file, "rb") as content:
+            if b"etcd" not in content.read():
+                return
+    except OSError:
+        return
+    from reconciler.cli import cluster_status
+
+    place = {name: node["paths"][name] for name in ("state", "run")}
+    try:
+        found = cluster_status.of(file, node["name"], place)
+    except client.Failed as failure:
+        yield "error", f"the cluster cannot be looked at: {failure}", ""
+        return
+    for text in found["warnings"]:
+        what, _, todo = text.rpartition(": ")
+        yield ("warn" if found["well"] else "error"), what or todo, todo if what else ""
+    if found["well"]:
+        count = f"{found['voters']} voters, of which {found['may_be_lost']} may be lost"
+        yield "ok", f"the store of the cluster serves: {count}", ""
 
 
 def _clock() -> Iterator[Finding]:

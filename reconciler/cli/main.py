@@ -47,6 +47,7 @@ COMMANDS = {
     "convert": "convert",
     "doctor": "doctor",
     "timings": "timings",
+    "cluster": "cluster",
     "shell": "shell",
     "completion": "completion",
 }
