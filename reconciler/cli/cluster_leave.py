@@ -49,8 +49,7 @@ async def _asked(host: Host) -> tuple[Member, ...]:
             )
         if held := await _held(store, host.settings.node):
             raise NeedsPerson(
-                f"{host.settings.node} holds {', '.join(held)}: move them first, as with "
-                "`standfast freeze --node` here and `standfast stop`, or a switch to another node"
+                f"{host.settings.node} holds {', '.join(held)}: `standfast drain` moves them first"
             )
         rest = [one for one in voters(there) if one not in mine]
         if mine and all(one.witness for one in rest):

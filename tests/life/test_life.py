@@ -24,8 +24,8 @@ from reconciler.decide.documents.node import read_node
 from reconciler.decide.sessions import Level, Session
 from reconciler.errors import MayHeal
 from reconciler.settings import Etcd
-from tests.life.bed import Bed, Host, wait
 from tests.etcd.bed import needs_etcd
+from tests.life.bed import Bed, Host, wait
 
 pytestmark = needs_etcd
 
