@@ -182,7 +182,8 @@ def test_a_node_that_does_not_act_on_the_stored_document_claims_nothing():
         await document(bed, "g2")
         await nap(0.1)
         turn = await host.turn(record)
-        assert not turn.holds and slot(bed) is None
+        assert not turn.holds
+        assert slot(bed) is None
         assert "the document of n1 (/s) is not in force here: no such keyword" in turn.decision.reason
         record.service = web(generation="g2")
         assert (await host.turn(record)).holds
