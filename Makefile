@@ -5,10 +5,14 @@ PY := .venv/bin/python
 STAMP := .venv/.stamp
 DEV := .venv/.stamp-dev
 
-.PHONY: run test long vm lint bench schemas clean
+.PHONY: run cluster test long vm lint bench schemas clean
 
 run: $(STAMP)
 	@.venv/bin/standfast run --sandbox --services examples/services $(if $(filter 1,$(ONCE)),--tour)
+
+# Three hosts and an etcd in namespaces, to crash and cut; as root.
+cluster: $(DEV)
+	@$(PY) -m tests.cluster.play
 
 test: $(DEV) lint
 	@./tests/tools.sh

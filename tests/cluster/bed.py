@@ -10,6 +10,7 @@ All of it is in namespaces, ends with the block, and also when this process is k
 """
 
 import contextlib
+import http.client
 import json
 import shutil
 import sys
@@ -56,14 +57,19 @@ class Client:
         self.machine = net.machine(self.name, CLIENT, own_group=False)
 
     def get(self, where: str, within: float = 0.5) -> dict[str, Any]:
-        """What http://WHERE/ answers; {} when nobody does."""
+        """What a program that answers (answer.py) at http://WHERE/ says; {} when nobody does."""
+        page = self.page(where, within)
+        return dict(json.loads(page)) if page else {}
+
+    def page(self, where: str, within: float = 0.5) -> str:
+        """What stands at http://WHERE/, "" when nobody answers."""
         with (
             self.machine.inside(),
-            contextlib.suppress(OSError),
+            contextlib.suppress(OSError, http.client.HTTPException),
             urllib.request.urlopen(f"http://{where}/", timeout=within) as reply,
         ):
-            return dict(json.loads(reply.read()))
-        return {}
+            return str(reply.read().decode())
+        return ""
 
     def forget(self) -> None:
         """Where addresses are: who moves one by hand does not announce it."""
