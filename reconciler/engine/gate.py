@@ -4,7 +4,7 @@ A line leaves the guard's list when the thing was seen gone, whoever made it go.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from reconciler.contracts import Guard
 from reconciler.engine.cluster import Cluster
@@ -21,9 +21,11 @@ class Gate:
     def __init__(self, guard: Guard, cluster: Cluster, undo: Undo) -> None:
         self._guard, self._cluster, self._undo = guard, cluster, undo
         self._lines: dict[int, Line] = {}
+        self._found: dict[Owner, tuple[int, Resource]] = {}  # up and listed: in which epoch, as what
 
     async def start(self) -> None:
         """Read what was listed for an agent before this one. Raises MayHeal."""
+        self._found.clear()
         self._lines = dict((await self._guard.state()).lines)
 
     async def enter(self, owner: Owner, operation: Operation, resource: Resource) -> str:
@@ -41,6 +43,17 @@ class Gate:
         if line is not None:
             self._lines.update((number, line) for number in numbers)
         return ""
+
+    async def up(self, owner: Owner, resource: Resource, operations: Sequence[Operation]) -> None:
+        """It is up, whoever started it: what these would have listed is. Raises MayHeal."""
+        claim = self._cluster.held(owner.service)
+        if claim is None or self._found.get(owner) == (claim.epoch, resource):
+            return
+        made = [await self._undo(each, owner, resource, resource.common.standby) for each in operations]
+        lines = [line for line in made if line is not None]
+        if lines:
+            self._lines.update(zip(await self._guard.enter(lines), lines, strict=True))
+        self._found[owner] = claim.epoch, resource
 
     async def reset(self, why: str, crash: bool) -> None:
         """The host is reset; where nothing can reset it, the guard stops all that it lists."""
@@ -67,6 +80,7 @@ class Gate:
 
     async def gone(self, owner: Owner) -> None:
         """It was seen gone. Raises MayHeal: the line stays, and the next pass tries again."""
+        self._found.pop(owner, None)
         if numbers := self.lists(owner):
             await self._guard.leave(numbers)
             for number in numbers:

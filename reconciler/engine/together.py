@@ -21,7 +21,7 @@ from reconciler.engine.gate import Gate
 from reconciler.engine.jobs import Jobs
 from reconciler.engine.record import Record
 from reconciler.errors import MayHeal, NeedsPerson
-from reconciler.model import Owner, ServiceGoal, State
+from reconciler.model import Goal, Owner, ServiceGoal, State
 from reconciler.operations import Operation
 
 AGAIN = 0.5
@@ -36,10 +36,11 @@ Resolve = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, str]]]
 
 @dataclass
 class _Waits:
-    """Since when a service waits (loop time), by what for; and what its claim waits for."""
+    """Since when a service waits (loop time), by what for; what its claim waits for, and its release."""
 
     since: dict[str, float] = field(default_factory=dict)
     why: str = ""
+    stays: str = ""
     again_in: float = 0.0
 
 
@@ -68,6 +69,9 @@ class Together:
         made = self._turn(record, wanted, asked)
         waits = self._waits.setdefault(record.key, _Waits())
         waits.why, waits.again_in = "", 0.0
+        if made.act == "release" and waits.stays:
+            because = (*made.decision.because, f"its claim is kept: {waits.stays}")
+            return replace(made, decision=replace(made.decision, because=because))
         if made.act != "claim":
             return made
         waits.why = await self._claim(record, waits)
@@ -115,22 +119,35 @@ class Together:
     # --- after it --------------------------------------------------------------------------
 
     async def settle(self, record: Record, made: Mapping[str, Situation], turn: Turn) -> None:
-        """What was seen gone leaves the guard's list; with nothing up any more the claim is given back."""
+        """What was seen gone leaves the guard's list, and what is up is on it; with nothing up any more
+        the claim is given back.
+        """
         waits = self._waits.setdefault(record.key, _Waits())
         busy = self.jobs.of(record.key)
         try:
             for rid, s in made.items():
                 if s.resource.common.disable:
                     continue  # it is not looked at: whatever it left stays listed
-                if s.seen.state in GONE and not s.running and rid not in busy:
+                if s.running or rid in busy:
+                    continue
+                if s.seen.state in GONE:
                     await self._gate.gone(Owner(record.key, rid))
+                elif s.seen.state is State.UP and turn.holds and not s.missing:
+                    await self._found_up(Owner(record.key, rid), s)
+            waits.stays = ""
             if turn.act != "release" or busy:
                 return
             if all(map(_down, made.values())):
-                waits.why = await self.cluster.release(record.key)
-                waits.again_in = AGAIN if waits.why else 0.0
+                waits.stays = await self.cluster.release(record.key)
+                waits.again_in = AGAIN if waits.stays else 0.0
         except (MayHeal, NeedsPerson) as fault:
-            waits.why, waits.again_in = f"its claim cannot be given back yet: {fault}", AGAIN
+            waits.stays, waits.again_in = f"the guard or the store does not take it: {fault}", AGAIN
+
+    async def _found_up(self, owner: Owner, s: Situation) -> None:
+        """It may have been up before there was a guard to list it: what its start would do is listed."""
+        down = replace(s.seen, state=State.DOWN)
+        operations = self.drivers[s.resource.kind].operations(s.resource.spec, down, Goal.UP)
+        await self._gate.up(owner, s.resource, operations)
 
     def again_in(self, key: str, turn: Turn) -> float:
         """Seconds; 0: no sooner than any other service."""

@@ -16,7 +16,7 @@ from reconciler.engine.record import Record
 from reconciler.engine.together import Together
 from reconciler.engine.travel import Travel
 from reconciler.guard.lines import Address, Line
-from reconciler.model import Goal, Observed, Owner, Resource, Service, ServiceGoal, State
+from reconciler.model import Common, Goal, Observed, Owner, Resource, Service, ServiceGoal, State
 from tests.members.rig import Bed, Node, play
 
 KEY = "root/web"
@@ -35,6 +35,9 @@ def web(*resources: Resource, **more: Any) -> Service:
 
 
 class Driver:
+    def operations(self, spec: Mapping[str, Any], seen: Observed, goal: Goal) -> tuple[op.Operation, ...]:
+        return (op.AddAddress(f"{spec['name']}/24", "br0"),) if seen.state is State.DOWN else ()
+
     def exclusive(self, spec: Mapping[str, Any]) -> tuple[str, ...]:
         return (f"address {spec['name']}",) if "name" in spec else ()
 
@@ -187,5 +190,39 @@ def test_a_node_that_does_not_act_on_the_stored_document_claims_nothing():
         assert "the document of n1 (/s) is not in force here: no such keyword" in turn.decision.reason
         record.service = web(generation="g2")
         assert (await host.turn(record)).holds
+
+    alone(story)
+
+
+def test_what_was_up_before_is_listed_when_its_claim_is_held():
+    """Started by hand, or before this host was one of several: the session's end must stop it, too."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        turn = await host.turn(record)
+        assert turn.holds
+        await host.together.settle(record, seen(record, ip=State.UP), turn)
+        assert list(host.ledger.lines.values()) == [LINE]
+        host.ledger.lines.clear()
+        await host.together.settle(record, seen(record, ip=State.UP), turn)
+        assert not host.ledger.lines  # known: the guard is not asked at every pass
+        await host.together.settle(record, seen(record), turn)
+        await host.together.settle(record, seen(record, ip=State.UP), turn)
+        assert list(host.ledger.lines.values()) == [LINE]
+
+    alone(story)
+
+
+def test_why_a_claim_is_kept_is_told():
+    """Taken out of the document's hands while it was up: nobody sees whether it is gone."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        turn = await host.turn(record)
+        await host.together.settle(record, seen(record, ip=State.UP), turn)
+        record.service = web(Resource("ip#0", "ip.fake", IP.spec, Common(disable=True)))
+        turn = await host.turn(record, DOWN)
+        await host.together.settle(record, seen(record, ip=State.NA), turn)
+        told = (await host.turn(record, DOWN)).decision.reason
+        assert told == "its claim is kept: the guard lists 1 things of it that were not seen gone"
+        assert slot(bed)
 
     alone(story)
