@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,14 @@ async def recover(host: Host, args: Any) -> int:
         raise client.Failed(client.FAILED, "nothing was done: nobody said yes (--yes)")
     etcd_keeper.stop(host.files)
     async with Steps() as steps:
+        steps.done("etcd stopped", lambda: etcd_keeper.start(host.files, host.detached))
+        _copy(host.files.data, copy)
         steps.done("the new store; the one before is in force", lambda: _back(host, copy))
-        shutil.copytree(host.files.data, copy)
         own = host.files.reached((host.unit.client_url,))
         host.files.endpoints.unlink(missing_ok=True)
         with etcd_keeper.alone(host.files):
             async with reached(host, own) as (store, _):
-                found, open_still = await _anew(host, store, off)
+                found = await _anew(host, store, off)
         write_endpoints(host.files, [host.unit.client_url])
         etcd_keeper.start(host.files, host.detached)
         async with reached(host, own, found) as (store, _):
@@ -49,10 +51,9 @@ async def recover(host: Host, args: Any) -> int:
     output.say(
         f"{host.settings.node} is the only voter of a new store, {found.store}; the old data is in {copy}\n"
         "Restart the agent here. Each of the others, when it comes back: `standfast cluster leave "
-        "--local`, then join again"
+        "--local`, then join again.\nBefore a host or a witness that is off is let on the network again, "
+        "remove its etcd so: two of them would be the old store once more"
     )
-    for node in open_still:
-        output.complain(f"{node} has no session that could be closed: is its name right?")
     return client.OK
 
 
@@ -89,38 +90,62 @@ async def _answers(host: Host, member: Member) -> bool:
     return False
 
 
-async def _anew(host: Host, store: EtcdStore, off: tuple[str, ...]) -> tuple[Identity, list[str]]:
+async def _anew(host: Host, store: EtcdStore, off: tuple[str, ...]) -> Identity:
     """Another id, so that nobody takes it for the old one; sessions of those that are off are closed."""
     try:
         await served(store)
     except MayHeal as fault:
         raise MayHeal(why_not(host, fault)) from fault
-    found = await store.found(anew=True)
     there = (await store.read(keys.SESSIONS)).entries
-    missed: list[str] = []
+    known = {key.removeprefix(keys.SESSIONS): sessions.read(entry.value) for key, entry in there.items()}
+    if why := unnamed(known, off, host.settings.node):
+        raise NeedsPerson(why)
+    found = await store.found(anew=True)
     for node in off:
-        entry = there.get(keys.session(node))
-        session = sessions.read(entry.value) if entry else None
-        if entry is None or session is None:
-            missed.append(node)
-            continue
+        entry, session = there[keys.session(node)], known[node]
+        if session is None:
+            raise NeedsPerson(f"the session of {node} is not understood: recover with the newer version")
         closed = replace(
             session, open=False, epoch=session.epoch + session.open, level=sessions.Level.FENCED
         )
-        done = await store.commit(
-            {keys.session(node): entry.revision}, {keys.session(node): sessions.written(closed)}
+        compare, puts = {keys.session(node): entry.revision}, {keys.session(node): sessions.written(closed)}
+        if await store.commit(compare, puts) is None:
+            raise MayHeal(f"the session of {node} changed meanwhile")
+    return replace(found, revision=(await store.identity()).revision)
+
+
+def unnamed(known: Mapping[str, sessions.Session | None], off: Collection[str], me: str) -> str:
+    """Why not: a name that nobody has, or a node that may be on and was not named; "" when all is said."""
+    if strange := sorted(set(off) - known.keys()):
+        others = ", ".join(sorted(known.keys() - {me})) or "none"
+        return f"{', '.join(strange)} never had a session in this store; other nodes are: {others}"
+    left = sorted(
+        node
+        for node, session in known.items()
+        if node != me and node not in off and (session is None or session.open)
+    )
+    if left:
+        return (
+            f"{', '.join(left)} had a session, and was not named: if it is off for sure, name it, too "
+            "(--confirmed-off A,B). If it is on, what it runs would run twice"
         )
-        if done is None:
-            missed.append(node)
-    return replace(found, revision=(await store.identity()).revision), missed
+    return ""
+
+
+def _copy(data: Path, copy: Path) -> None:
+    """All of it or nothing. Raises NeedsPerson; the data is as it was then."""
+    try:
+        shutil.copytree(data, copy)
+    except OSError as fault:  # shutil.Error, which names each file, is one
+        shutil.rmtree(copy, ignore_errors=True)
+        raise NeedsPerson(f"{data} cannot be copied to {copy}, so nothing is changed: {fault}") from fault
 
 
 def _back(host: Host, copy: Path) -> None:
+    """The whole copy is there, for this is a step only then."""
     etcd_keeper.stop(host.files)
-    if copy.exists():
-        shutil.rmtree(host.files.data, ignore_errors=True)
-        copy.rename(host.files.data)
-    etcd_keeper.start(host.files, host.detached)
+    shutil.rmtree(host.files.data)
+    copy.rename(host.files.data)
 
 
 async def accept_store(host: Host, args: Any) -> int:

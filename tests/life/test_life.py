@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import ssl
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from reconciler.adapters.etcd_beside import patient
 from reconciler.adapters.keepsake import FileKeepsake
 from reconciler.adapters.store_etcd import EtcdStore
 from reconciler.cli import cluster_join
+from reconciler.cli.cluster_recover import unnamed
 from reconciler.decide import claims, keys, sessions
 from reconciler.decide.claims import Claim
 from reconciler.decide.documents.node import read_node
@@ -260,6 +262,31 @@ async def _fails(store: object) -> None:
     raise MayHeal("it does not come up")
 
 
+def _no_room(data: Path, copy: Path) -> None:
+    copy.mkdir()
+    raise OSError("No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("known", "off", "why"),
+    [
+        ({"a": True, "b": True}, {"b"}, ""),
+        ({"a": True, "b": True, "c": False}, {"b"}, ""),
+        ({"a": True, "b": True, "c": True}, {"b"}, "c had a session, and was not named"),
+        ({"a": True, "b": True, "c": None}, {"b"}, "c had a session, and was not named"),
+        ({"a": True, "b": True}, {"d"}, "d never had a session in this store; other nodes are: b"),
+    ],
+)
+def test_who_has_to_be_named(known, off, why):
+    sessions = {name: session_of(name, is_open) for name, is_open in known.items()}
+    assert unnamed(sessions, off, "a").startswith(why)
+    assert bool(unnamed(sessions, off, "a")) is bool(why)
+
+
+def session_of(name: str, is_open: bool | None) -> Session | None:
+    return None if is_open is None else Session(name, 3, "b", "s", 7.0, Level.LEASE, open=is_open)
+
+
 def test_two_voters_and_one_is_lost(bed, monkeypatch):
     monkeypatch.setattr(etcd_beside, "PATIENT", 1.0)
     a, b = bed.host("a"), bed.host("b")
@@ -276,6 +303,18 @@ def test_two_voters_and_one_is_lost(bed, monkeypatch):
     assert "the store does not answer" in seen["warnings"][0]
     assert a.standfast("recover", "--confirmed-off", "c", "--yes") == 4
     assert "b does not answer, and was not named" in a.err
+    # After a restart its etcd knows of no other: then the sessions say who was there.
+    etcd_keeper.stop(a.files)
+    etcd_keeper.start(a.files, detached=True)
+    for named_off, why in (("c", "c never had a session"), ("b,c", "c never had a session")):
+        assert a.standfast("recover", "--confirmed-off", named_off, "--yes") == 4
+        assert why in a.err
+        assert not list(a.files.state.glob("etcd.before-*"))
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "copytree", _no_room)
+        assert a.standfast("recover", "--confirmed-off", "b", "--yes") == 4
+        assert "so nothing is changed: No space left" in a.err
+    assert (a.files.data / "member").is_dir()
     assert a.standfast("recover", "--confirmed-off", "b") == 1  # nobody is there to say yes
     assert a.standfast("recover", "--confirmed-off", "b", "--yes") == 0, a.err
     seen = a.status()
