@@ -24,7 +24,7 @@ class History:
         self._dropped = 0  # changes no longer in the log
         self._floor = revision  # revision of the newest of them
         self._closed = ""
-        self._watchers: set[asyncio.Event] = set()
+        self._watchers: dict[asyncio.Event, None] = {}  # woken in the order they came
 
     def read(self, prefix: str) -> Snapshot:
         first = bisect_left(self._keys, prefix)
@@ -68,7 +68,7 @@ class History:
         """Every change after `revision`; MayHeal when they are no longer all known."""
         position: int | None = None
         news = asyncio.Event()
-        self._watchers.add(news)
+        self._watchers[news] = None
         try:
             while True:
                 if self._closed:
@@ -86,7 +86,7 @@ class History:
                 revision = change.revision
                 yield change
         finally:
-            self._watchers.discard(news)
+            self._watchers.pop(news, None)
 
     def _trim(self) -> None:
         """Dropped in bulk, so that a change costs nothing on average."""

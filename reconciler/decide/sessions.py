@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 FORMAT = 1
@@ -62,6 +63,7 @@ def written(session: Session) -> str:
     return json.dumps(kept, sort_keys=True)
 
 
+@lru_cache(maxsize=256)
 def read(text: str) -> Session | None:
     """The reverse of `written`; None when it cannot be understood, whatever the text."""
     try:

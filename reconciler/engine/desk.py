@@ -7,7 +7,6 @@ but durability: the values stay here, `failing` says why, and the write is tried
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -285,15 +284,16 @@ class Desk:
         """What is to be put, and what deleted. What changes meanwhile is written once more."""
         puts: dict[str, str] = {}
         deletes: list[str] = []
-        turn = time.perf_counter()
+        clock = asyncio.get_running_loop().time
+        turn = clock()
         for name in names:
             if name in self._values:
                 puts[self._prefix + name] = self._text(name)
             else:
                 deletes.append(self._prefix + name)
-            if time.perf_counter() - turn > SLICE:
+            if clock() - turn > SLICE:
                 await asyncio.sleep(0)
-                turn = time.perf_counter()
+                turn = clock()
         return puts, deletes
 
     def _text(self, name: str) -> str:

@@ -7,7 +7,6 @@ more afterwards.
 import asyncio
 import math
 import random
-import time
 from collections.abc import Awaitable, Callable
 
 from reconciler.decide.backoff import delay
@@ -95,11 +94,12 @@ class Pace:
 
     async def turn(self) -> None:
         """Wait until passes may go on."""
-        while self._began is not None and time.perf_counter() - self._began > SLICE:  # noqa: ASYNC110  # a turn
+        loop = asyncio.get_running_loop()
+        while self._began is not None and loop.time() - self._began > SLICE:  # noqa: ASYNC110  # a turn
             await asyncio.sleep(0)
         if self._began is None:
-            self._began = time.perf_counter()
-            asyncio.get_running_loop().call_soon(self._next_turn)
+            self._began = loop.time()
+            loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._began = None
