@@ -227,7 +227,8 @@ class GuardSeen:
     phase     idle, held, found, killing or stopping.
     epoch     of the open session, 0 for none. last: none up to this one is ever open again.
     kappa     watchdog periods that may pass after the deadline: 1 if nothing can hold the guard up.
-    watchdog  seconds granted, None while it is not armed. real: a device resets this machine.
+    watchdog  seconds granted, or those of a session it found; None while it is not armed.
+    real      a device resets this machine.
     doomed    it pets no more: the machine is about to be reset.
     why       the last session is over.
     lines     what is listed, by number.

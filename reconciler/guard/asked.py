@@ -41,14 +41,15 @@ def answer(mind: Mind, request: Request, now: float) -> list[Action]:
 
 
 def facts(mind: Mind) -> dict[str, Any]:
-    """What anybody may know."""
+    """What anybody may know. A session that was found has the watchdog that it was opened with."""
+    session = mind.session
     return {
         "phase": str(mind.phase),
         "epoch": mind.session.epoch if mind.session else 0,
         "deadline": mind.deadline if mind.phase is Phase.HELD else None,
         "last": mind.last,
-        "watchdog": mind.terms.watchdog if mind.armed else None,
-        "real": mind.armed and mind.real,
+        "watchdog": mind.terms.watchdog if mind.armed or session else None,
+        "real": mind.real if mind.armed else session is not None and session.real,
         "doomed": mind.doomed,
         "late": mind.late,
         "why": mind.why,

@@ -351,6 +351,15 @@ def test_a_guard_that_is_given_no_deadline_stops_what_it_found(rig, before, ends
     assert after.disarmed  # opened, only to be closed: it was left running
 
 
+def test_a_guard_tells_of_the_watchdog_that_the_session_it_found_had(rig):
+    """Whoever goes on with it need not arm: that is refused, with things listed."""
+    rig.begin(lines=(IP,))
+    after = rig.restarted()
+    said = after.ask("state", OTHER).words
+    assert (said["phase"], said["watchdog"], said["real"]) == (Phase.FOUND, W, True)
+    assert after.ask("arm", OTHER, watchdog=W, margin=M).why
+
+
 def test_a_guard_without_a_noted_deadline_waits_for_w(rig):
     rig.begin(lines=(IP,), limit=100.0)
     rig.kept = None
