@@ -4,7 +4,7 @@ A line leaves the guard's list when the thing was seen gone, whoever made it go.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from reconciler.contracts import Guard
 from reconciler.engine.cluster import Cluster
@@ -77,6 +77,11 @@ class Gate:
         """Lines that keep its claim from being released; what is standby may stay."""
         prefix = f"{service}:"
         return sum(1 for line in self._lines.values() if line.owner.startswith(prefix) and not line.standby)
+
+    def lists_any(self, service: str, rids: Iterable[str]) -> bool:
+        """Something of these resources is listed that is to be undone with the session."""
+        owners = {str(Owner(service, rid)) for rid in rids}
+        return any(line.owner in owners and not line.standby for line in self._lines.values())
 
     async def gone(self, owner: Owner) -> None:
         """It was seen gone. Raises MayHeal: the line stays, and the next pass tries again."""

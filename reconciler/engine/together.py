@@ -125,12 +125,14 @@ class Together:
         waits = self._waits.setdefault(record.key, _Waits())
         busy = self.jobs.of(record.key)
         try:
-            for rid, s in made.items():
+            for rid, s in reversed(list(made.items())):
                 if s.resource.common.disable:
                     continue  # it is not looked at: whatever it left stays listed
                 if s.running or rid in busy:
                     continue
                 if s.seen.state in GONE:
+                    if self._gate.lists_any(record.key, record.last_order.needed_by.get(rid, ())):
+                        continue  # brought back, it has to be undone after what needs it: it keeps its place
                     await self._gate.gone(Owner(record.key, rid))
                 elif s.seen.state is State.UP and turn.holds and not s.missing:
                     await self._found_up(Owner(record.key, rid), s)
