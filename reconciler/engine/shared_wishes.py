@@ -33,6 +33,7 @@ class SharedWishes:
         self._store, self._follower, self._changed = store, follower, changed
         self._mine: dict[str, _Mine] = {}
         self._read: dict[str, tuple[int, Asked]] = {}  # by service: revision, and what it says
+        self._lost: set[str] = set()  # whose last word here was not the first to be written
         self._news = asyncio.Event()
         self._written = asyncio.Condition()
         self.failing = ""
@@ -53,10 +54,11 @@ class SharedWishes:
         entry = self._entries.get(keys.wish(service))
         over = entry.revision if entry else 0
         self._mine[service] = _Mine(asked, self._mine[service].over if service in self._mine else over)
+        self._lost.discard(service)
         self._news.set()
 
     async def kept(self, service: str, within: float) -> None:
-        """Until the store took what was put, or another word came first. Raises MayHeal."""
+        """Until the store took what was put. Raises MayHeal; NeedsPerson when another word came first."""
         try:
             async with asyncio.timeout(within), self._written:
                 await self._written.wait_for(lambda: service not in self._mine)
@@ -65,6 +67,10 @@ class SharedWishes:
             if mine:  # it is not done behind the back of who was told that it is not
                 self._changed(service)
             raise MayHeal(f"the store does not take it: {self.failing or 'no answer'}") from None
+        if service in self._lost:
+            raise NeedsPerson(
+                f"{service}: another host wrote what somebody asked at the same moment; ask again"
+            )
 
     async def run(self) -> None:
         """For ever."""
@@ -88,19 +94,25 @@ class SharedWishes:
         mine = self._mine.get(service)
         if mine is None:
             return
-        key, text = keys.wish(service), json.dumps(written(mine.asked), sort_keys=True)
-        if mine.asked == NOBODY:
+        key = keys.wish(service)
+        text = None if mine.asked == NOBODY else json.dumps(written(mine.asked), sort_keys=True)
+        if text is None:
             revision = await self._store.commit({key: mine.over}, {}, (key,))
         else:
             revision = await self._store.commit({key: mine.over}, {key: text})
-        if revision is None:
-            found = (await self._store.read(key)).entries.get(key)
-            if found and found.value == text:
-                revision = found.revision  # an earlier send of it, whose answer was lost
         if revision is not None:
-            self._follower.own(key, None if mine.asked == NOBODY else text, revision)
+            self._follower.own(key, text, revision)
+        else:  # seen now, so that asking again is of use
+            snapshot = await self._store.read(key)
+            found = snapshot.entries.get(key)
+            value, at = (found.value, found.revision) if found else (None, snapshot.revision)
+            self._follower.own(key, value, at)
+            if value == text:
+                revision = at  # an earlier send of it, whose answer was lost
         if self._mine.get(service) is mine:
             del self._mine[service]
+            if revision is None:
+                self._lost.add(service)
         elif revision is not None and service in self._mine:
             self._mine[service].over = 0 if mine.asked == NOBODY else revision
             self._news.set()
