@@ -5,7 +5,7 @@ PY := .venv/bin/python
 STAMP := .venv/.stamp
 DEV := .venv/.stamp-dev
 
-.PHONY: run cluster test long vm lint bench schemas clean
+.PHONY: run cluster test sim long vm lint bench schemas clean
 
 run: $(STAMP)
 	@.venv/bin/standfast run --sandbox --services examples/services $(if $(filter 1,$(ONCE)),--tour)
@@ -18,12 +18,22 @@ test: $(DEV) lint
 	@./tests/tools.sh
 	@.venv/bin/pytest -n 2 --dist loadfile
 
+# Made-up clusters of several hosts, each with the whole engine and random faults, on simulated time.
+# `make sim SEED=17` replays one, with the end of its history; LAST=200 shows more of it.
+SEEDS ?= 1000
+START ?= 0
+LAST ?= 60
+sim: $(DEV)
+	@$(PY) -m tests.sim --last $(LAST) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --start $(START))
+
 # 10,000 spoiled documents, 50 kills of the daemon at random times, 1,000 random days of the engine,
-# 2,000 random faults of clusters.
+# 2,000 random faults of sessions and claims, 2,000 days of whole clusters.
 long: $(DEV)
 	@STANDFAST_FUZZ=10000 STANDFAST_CRASHES=50 STANDFAST_DAYS=1000 STANDFAST_SCHEDULES=2000 \
+	  STANDFAST_CLUSTERS=2000 \
 	  .venv/bin/pytest -n 2 \
-	  tests/documents/test_fuzz.py tests/whole/test_crash_times.py tests/engine/test_monkey.py tests/members
+	  tests/documents/test_fuzz.py tests/whole/test_crash_times.py tests/engine/test_monkey.py tests/members \
+	  tests/sim
 
 # What needs device-mapper, in a small virtual machine: qemu-system-x86, cpio, lvm2, e2fsprogs.
 vm: $(DEV)

@@ -1,0 +1,173 @@
+"""A seed's hosts, store and services → a cluster that runs on simulated time, watched by an oracle.
+
+    async def story(cluster):
+        await cluster.converged(30)
+        cluster.hosts[0].off("power")
+        await cluster.converged(30)
+
+Every host has the engine, its session and its guard as they are; what is made up is what they stand on.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from random import Random
+
+from reconciler.adapters.store_memory import MemoryStore
+from reconciler.contracts import Identity
+from reconciler.decide import keys
+from reconciler.decide.timing import Timing
+from reconciler.guard.words import Peer
+from reconciler.model import Service, State
+from reconciler.testing.agents import Guards, SimAgent
+from reconciler.testing.faulty import Way
+from reconciler.testing.machines import SimHost
+from reconciler.testing.oracle import Oracle
+from reconciler.testing.processes import Process
+
+STORE = Identity("cluster", "store", 0)
+
+
+class Truth(MemoryStore):
+    """The store that all share; the oracle hears of each commit as it lands."""
+
+    def __init__(self, landed: Callable[[Mapping[str, str]], None]) -> None:
+        super().__init__()
+        self._landed = landed
+
+    async def commit(
+        self, compare: Mapping[str, int], puts: Mapping[str, str], deletes: Collection[str] = ()
+    ) -> int | None:
+        revision = await super().commit(compare, puts, deletes)
+        if revision is not None:
+            self._landed(puts)
+        return revision
+
+
+class Member:
+    """One host with its ways to the store, its guard, and one agent after the other."""
+
+    def __init__(self, cluster: "SimCluster", name: str, node: str, timing: Timing, rate: float) -> None:
+        self._cluster, self.name, self.node = cluster, name, node
+        self.ways = (Way(cluster.truth, timing.request, STORE), Way(cluster.truth, timing.request, STORE))
+        self.agent: SimAgent | None = None
+        self.gone = False
+        self.host = SimHost(name, node, cluster.oracle, timing, rate, cluster.dice, self._boot)
+
+    def _boot(self, host: SimHost) -> None:
+        self.guards = Guards(host, self._killed, self._lives)
+        self._systemd = Process(f"init of {self.name}", host.whole)
+        self.host = host
+        self._systemd.call(0.01, self._start)
+
+    def _start(self) -> None:
+        self.agent = SimAgent(self.host, self.ways, self._cluster.services, self.guards, self._ended)
+
+    def _ended(self) -> None:
+        self._systemd.call(self._cluster.dice.uniform(0.1, 0.5), self._start)
+
+    def _killed(self, peer: Peer) -> None:
+        if self.agent and self.agent.peer == peer:
+            self.agent.die("its guard killed it")
+
+    def _lives(self, peer: Peer) -> bool:
+        return self.agent is not None and self.agent.peer == peer and self.agent.alive
+
+    @property
+    def running(self) -> bool:
+        return self.host.up and self.agent is not None and self.agent.alive and self.agent.ready
+
+    @property
+    def current(self) -> bool:
+        """A session is held here, and was renewed just now."""
+        if not self.running or self.agent is None:
+            return False
+        timing, now = self.host.timing, self.host.clock.boottime()
+        fresh = self.agent.standing.deadline - now > timing.deadline - timing.renew - timing.request
+        return fresh and self.agent.standing.current(now) is not None
+
+
+class SimCluster:
+    def __init__(self, names: Sequence[str], services: Iterable[Service], dice: Random) -> None:
+        self.services, self.dice = tuple(services), dice
+        self.oracle = Oracle(self.services)
+        self.truth = Truth(self._landed)
+        self.members: list[Member] = []
+        self._names = tuple(names)
+
+    async def begin(self, timings: Sequence[Timing], rates: Sequence[float]) -> None:
+        """Of each host: its times, and how wrong its clock runs."""
+        for service in self.services:
+            await self.truth.commit({}, {keys.document(service.key): service.generation})
+        for name, timing, rate in zip(self._names, timings, rates, strict=True):
+            self.members.append(Member(self, name, name, timing, rate))
+
+    def clone(self, of: Member) -> Member:
+        """A copy of its disk, on another machine, under the same name."""
+        made = Member(self, f"{of.name}'", of.node, of.host.timing, of.host.rate)
+        made.host.keepsake._mark = of.host.keepsake.mark()
+        self.members.append(made)
+        return made
+
+    @property
+    def hosts(self) -> list[SimHost]:
+        return [member.host for member in self.members]
+
+    def _landed(self, puts: Mapping[str, str]) -> None:
+        for member in self.members:
+            if keys.beat(member.node) in puts and member.host.up:
+                member.host.landed = member.host.clock.boottime()
+        phases = {
+            m.name: (0, m.guards.guard.phase if m.guards.guard else "not there") for m in self.members
+        }
+        self.oracle.commits(puts, phases)
+
+    # --- whether all is well ---------------------------------------------------------------
+
+    def unwell(self) -> str:
+        """Why it has not converged, "" when it has."""
+        for member in self.members:
+            if not member.gone and not member.current:
+                why = member.agent.standing.why if member.agent else "no agent"
+                return f"{member.name} has no session: {why or 'it is off'}"
+        for service in self.services:
+            things = [str(r.spec["thing"]) for r in service.resources]
+            up = [m.name for m in self.members if m.host.up and m.host.all_up(things)]
+            if len(up) != 1:
+                return f"{service.key} is up on {' and '.join(up) or 'no host'}"
+            for member in self.members:
+                if member.name not in up and any(
+                    member.host.look(t).state is not State.DOWN for t in things
+                ):
+                    return f"something of {service.key} is up on {member.name} as well"
+        for member in self.members:
+            if (
+                (agent := member.agent)
+                and not member.gone
+                and (not agent.queue.idle() or agent.jobs.running)
+            ):
+                return f"{member.name} is busy"
+        return ""
+
+    async def converged(self, within: float) -> float:
+        """The seconds it took; raises TimeoutError with the reason."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while why := self.unwell():
+            if loop.time() > began + within:
+                raise TimeoutError(why)
+            await asyncio.sleep(0.1)
+        return loop.time() - began
+
+    async def quiet(self, seconds: float) -> None:
+        """A cluster that has converged does nothing."""
+        before = self.oracle.operations
+        await asyncio.sleep(seconds)
+        for member in self.members:
+            if member.gone or not member.agent or not member.agent.ready:
+                continue
+            for key, record in member.agent.records.items():
+                if record.plan.now:
+                    steps = ", ".join(f"{s.act} {s.rid}" for s in record.plan.now)
+                    self.oracle.wrong(member.name, "settled", f"plans {steps} of {key} with nothing to do")
+        if self.oracle.operations > before:
+            self.oracle.wrong("all", "settled", f"{self.oracle.operations - before} operations at rest")

@@ -1,0 +1,320 @@
+"""Operations → things that are up on one made-up host: slow, failing, hanging; reset by its watchdog.
+
+A SimHost has a clock that runs wrong, a disk that stays, a `/run` that ends with each boot, processes that
+can be killed and held up, and a hardware watchdog that goes on counting while the machine is suspended.
+What an operation began goes on when the agent dies, until the guard ends it, as a child process would.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+from reconciler.adapters.store_memory import MemoryStore
+from reconciler.contracts import Mark
+from reconciler.decide.timing import Timing
+from reconciler.model import Observed, Outcome, Owner, State
+from reconciler.testing.oracle import Oracle
+from reconciler.testing.processes import Process, later
+from reconciler.testing.things import DOWN, Do
+
+NEVER_UP = {made: replace(DOWN, provisioned=made) for made in (None, True, False)}
+LATELY = 1.0
+"""Seconds in which an agent may not have seen yet that something is down."""
+
+
+class SimClock:
+    """contracts.Clock of one boot of a host: runs wrong by `rate`; `step`: somebody set the wall clock."""
+
+    step = 0.0
+
+    def __init__(self, rate: float) -> None:
+        self.rate, self._began = rate, asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return 1e9 + self.step + asyncio.get_running_loop().time()
+
+    def boottime(self) -> float:
+        return 100.0 + self.rate * (asyncio.get_running_loop().time() - self._began)
+
+    def until(self, instant: float) -> float:
+        """True seconds, at least 0."""
+        return max((instant - self.boottime()) / self.rate, 0.0)
+
+
+class SimKeepsake:
+    """contracts.Keepsake: the secret goes with the boot, the mark stays."""
+
+    def __init__(self, secret: str, mark: Mark) -> None:
+        self._secret, self._mark, self._number = secret, mark, 0
+
+    def secret(self) -> str:
+        return hashlib.sha256(self._secret.encode()).hexdigest()
+
+    def new_secret(self) -> None:
+        self._number += 1
+        self._secret = f"{self._secret} {self._number}"
+
+    def mark(self) -> Mark:
+        return self._mark
+
+    async def keep(self, mark: Mark) -> None:
+        await asyncio.sleep(0.001)
+        self._mark = mark
+
+
+@dataclass
+class Watchdog:
+    """A device. It counts whatever becomes of processes and of the machine's sleep."""
+
+    seconds: float = 0.0
+    petted: float = 0.0
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass
+class Run:
+    """What `/run` has: of this boot alone."""
+
+    ledger: list[Mapping[str, Any]] = field(default_factory=list)
+    deadline: float | None = None
+    full: bool = False
+
+
+@dataclass
+class Busy:
+    """An operation in flight."""
+
+    operation: Do
+    task: "asyncio.Task[Outcome]"
+    hangs: bool = False
+
+
+class SimHost:
+    """One machine. `life`: begins what runs on it at each boot."""
+
+    def __init__(
+        self,
+        name: str,
+        node: str,
+        oracle: Oracle,
+        timing: Timing,
+        rate: float,
+        dice: Random,
+        life: "Callable[[SimHost], None]",
+    ) -> None:
+        self.name, self.node, self.oracle, self.timing = name, node, oracle, timing
+        self.rate, self.dice, self._life = rate, dice, life
+        self.disk, self.mark = MemoryStore(), Mark()
+        self.stuck: set[str] = set()  # things of which every operation hangs
+        self.fails: set[str] = set()  # things of which every operation towards up fails
+        self.blind: set[str] = set()  # things that nobody can look at
+        self.slow = 0.0  # seconds that each operation takes longer
+        self.data: dict[str, bool] = {}
+        self._fell: dict[str, float] = {}  # when what it was last put down by others than operations
+        self.epoch = 0  # under which the agent acts
+        self.over: tuple[int, float] | None = None  # epoch that its guard ended, and when surely
+        self.boots = self.pids = 0
+        self.changed: Callable[[str], None] = lambda thing: None
+        self.up = self.removed = False
+        self.boot()
+
+    # --- the machine -----------------------------------------------------------------------
+
+    def boot(self) -> None:
+        self.boots += 1
+        self.boot_id = f"boot {self.boots} of {self.name}"
+        self.whole = Process(f"{self.name} boot {self.boots}")
+        self.clock, self.run, self.watchdog = SimClock(self.rate), Run(), Watchdog()
+        mark = self.keepsake.mark() if self.boots > 1 else self.mark
+        self.keepsake: SimKeepsake = SimKeepsake(f"secret of {self.boot_id}", mark)
+        self.things: dict[str, Observed] = {}
+        self.busy: dict[str, Busy] = {}
+        self.over, self.landed, self.up = None, self.clock.boottime(), True
+        self._life(self)
+
+    def off(self, why: str) -> None:
+        """Whatever it had up is gone."""
+        if not self.up:
+            return
+        self.oracle.say(self.name, f"is off: {why}")
+        self.up = False
+        self.whole.kill()
+        self.disarm()
+        self.things.clear()
+        self.busy.clear()
+        self.stuck.clear()
+        self.oracle.all_gone(self.name)
+
+    def reset(self, why: str, within: float = 0.0) -> None:
+        """By its watchdog or its own kernel; it comes up again. `within`: how long it still writes."""
+        boots = self.boots
+
+        def now() -> None:
+            if self.up and self.boots == boots:
+                self.off(why)
+                later(self.dice.uniform(2.0, 6.0), again)
+
+        def again() -> None:
+            if not self.up and self.boots == boots and not self.removed:
+                self.oracle.say(self.name, "boots")
+                self.boot()
+
+        later(within, now)
+
+    # --- its watchdog ----------------------------------------------------------------------
+
+    def arm(self, seconds: float) -> None:
+        self.disarm()
+        self.watchdog = Watchdog(seconds, self.clock.boottime())
+        self._watch(self.watchdog)
+
+    def disarm(self) -> None:
+        if self.watchdog.timer:
+            self.watchdog.timer.cancel()
+        self.watchdog = Watchdog()
+
+    def pet(self) -> None:
+        self.watchdog.petted = self.clock.boottime()
+
+    def _watch(self, watchdog: Watchdog) -> None:
+        left = self.clock.until(watchdog.petted + watchdog.seconds)
+        if left > 1e-6:
+            watchdog.timer = later(left, self._watch, watchdog)
+        elif self.watchdog is watchdog:
+            self.watchdog = Watchdog()
+            self.reset("its watchdog fired", self.dice.choice((0.0, self.timing.reset)) / self.rate)
+
+    # --- things ----------------------------------------------------------------------------
+
+    def look(self, thing: str) -> Observed:
+        return self.things.get(thing) or NEVER_UP[self.data.get(thing)]
+
+    def put(self, thing: str, seen: Observed) -> None:
+        """It looks so now, whoever did it."""
+        self.things[thing] = seen
+        if seen.state is State.DOWN:
+            self._fell[thing] = asyncio.get_running_loop().time()
+        self._settle(thing)
+        self.changed(thing)
+
+    def ups(self) -> list[str]:
+        """Things of which anything is up."""
+        return [name for name, seen in self.things.items() if seen.state in (State.UP, State.WARN)]
+
+    def _settle(self, thing: str) -> None:
+        busy = self.busy.get(thing)
+        if self.look(thing).state is State.DOWN and not (busy and busy.operation.verb == "start"):
+            self.oracle.gone(self.name, thing)
+
+    # --- operations ------------------------------------------------------------------------
+
+    async def perform(self, operation: Do, owner: Owner) -> Outcome:
+        """contracts.Host, but for the agent that asks: a child process does it."""
+        if operation.thing in self.busy:
+            return Outcome(False, error=f"{operation}: another operation is in flight")
+        task = self.whole.begin(self._operate(operation), name=str(operation))
+        self.busy[operation.thing] = Busy(operation, task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled() and not task.done():
+                await self._end(operation.thing)
+            raise
+
+    async def _end(self, thing: str) -> None:
+        """Kill it and wait until it is gone; one that hangs in the kernel is gone when it hangs no more."""
+        while busy := self.busy.get(thing):
+            if not busy.hangs:
+                busy.task.cancel()
+            await asyncio.sleep(0.005)
+
+    async def _operate(self, operation: Do) -> Outcome:
+        thing, verb = operation.thing, operation.verb
+        self.oracle.say(self.name, f"begins {operation}")
+        self._judge(operation)
+        if verb == "start":
+            if (
+                self.over
+                and self.over[0] >= self.epoch
+                and self.over[1] < asyncio.get_running_loop().time()
+            ):
+                self.oracle.wrong(
+                    self.name, "over", f"{operation} under epoch {self.epoch}, which its guard ended"
+                )
+            self.oracle.occupied(self.name, self.node, thing, self.epoch)
+        try:
+            await asyncio.sleep(self.slow + self.dice.uniform(0.005, 0.1))
+            while thing in self.stuck:
+                self.busy[thing].hangs = True
+                await asyncio.sleep(0.05)
+            failed = verb == "start" and thing in self.fails
+            if not failed or self.dice.random() < 0.3:
+                self._done(operation, self.dice.random() < 0.3 if failed else False)
+            return Outcome(not failed, error=f"{operation}: no" if failed else "")
+        except asyncio.CancelledError:
+            if self.dice.random() < 0.5:
+                self._done(operation, self.dice.random() < 0.5)
+            raise
+        finally:
+            self.busy.pop(thing, None)
+            self._settle(thing)
+            self.changed(thing)
+
+    def _judge(self, operation: Do) -> None:
+        thing, ups = operation.thing, self.ups()
+        if operation.verb == "stop" and (over := self.oracle.standing(thing, ups)):
+            self.oracle.wrong(self.name, "order", f"{operation} under {over}")
+        if operation.verb == "start" and (under := self.oracle.missing(thing, ups)):
+            lately = asyncio.get_running_loop().time() - LATELY
+            if early := [t for t in under if self._fell.get(t, -LATELY) < lately]:
+                self.oracle.wrong(self.name, "order", f"{operation} before {early}")
+        if operation.verb == "destroy":
+            self.oracle.wrong(self.name, "data", f"{operation}: nobody asked for it")
+
+    def _done(self, operation: Do, half: bool) -> None:
+        seen = operation.done_to(self.look(operation.thing))
+        if operation.verb in ("create", "destroy"):
+            self.data[operation.thing] = operation.verb == "create"
+        if half:
+            seen = replace(seen, state=State.WARN)
+        self.things[operation.thing] = seen
+
+    # --- its guard -------------------------------------------------------------------------
+
+    def judge_deadline(self, deadline: float) -> None:
+        """Never later than D after a renewal of its node landed in the store."""
+        late = deadline - self.landed - self.timing.deadline
+        if late > 1e-6:
+            self.oracle.wrong(self.name, "deadline", f"its guard goes on {late:.3f} s too long")
+
+    async def end_operations(self, by: float) -> str:
+        """All in flight, until that instant; who is left, "" for nobody."""
+        while self.busy and self.clock.boottime() < by:
+            for busy in list(self.busy.values()):
+                if not busy.hangs:
+                    busy.task.cancel()
+            await asyncio.sleep(0.01)
+        return ", ".join(str(busy.operation) for busy in self.busy.values())
+
+    async def undo(self, thing: str, by: float, late: bool) -> str:
+        """Bring it down and see it gone; why it is not, "" when it is."""
+        if not late and self.busy:
+            flying = ", ".join(str(busy.operation) for busy in self.busy.values())
+            self.oracle.wrong(self.name, "first", f"the guard stops {thing}, in flight is {flying}")
+        if not late and self.look(thing).state is not State.DOWN:
+            over = self.oracle.standing(thing, self.ups())
+            if over:
+                self.oracle.wrong(self.name, "order", f"the guard stops {thing} under {over}")
+        await asyncio.sleep(self.slow / 8 + self.dice.uniform(0.002, 0.05))
+        while thing in self.stuck:
+            if self.clock.boottime() >= by:
+                return "it hangs"
+            await asyncio.sleep(0.05)
+        self.put(thing, replace(self.look(thing), state=State.DOWN))
+        return ""
+
+    def all_up(self, things: Iterable[str]) -> bool:
+        return all(self.look(thing).state is State.UP for thing in things)

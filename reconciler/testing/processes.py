@@ -1,0 +1,220 @@
+"""Tasks of several made-up processes on one loop → each goes on, is held up, or is gone, as its process is.
+
+A task belongs to the process that it was begun in, and so does all that it begins. A process that is
+killed executes nothing more: no `finally`, no `except`; that is what kill -9 does. One that is held up
+finds, when it goes on, all that came meanwhile, in the order in which it came.
+"""
+
+import asyncio
+import contextlib
+import gc
+import sys
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, TypeVar
+
+from reconciler.testing.simloop import SimLoop
+
+T = TypeVar("T")
+_PROCESS: "ContextVar[Process | None]" = ContextVar("process", default=None)
+MANY = 64
+
+
+class _Call:
+    """A callback of a process, which may be held up."""
+
+    __slots__ = ("args", "callback", "context", "handle")
+
+    def __init__(
+        self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self.callback, self.args = callback, args
+        self.context = context if context is not None else copy_context()
+        self.handle: asyncio.Handle
+
+
+class Process:
+    """`within`: what it ends with, and is held up with, such as its machine."""
+
+    def __init__(self, name: str, within: "Process | None" = None) -> None:
+        self.name, self._within = name, within
+        self._context = copy_context()
+        self._context.run(_PROCESS.set, self)
+        self._killed = False
+        self._stops = 0
+        self._held: list[_Call] = []
+        self._parts: list[Process] = []
+        self.tasks: list[asyncio.Task[Any]] = []  # kept: a task that is collected runs its `finally`
+        if within:
+            within._parts.append(self)
+
+    @property
+    def alive(self) -> bool:
+        return not self._killed and (self._within is None or self._within.alive)
+
+    @property
+    def held_up(self) -> bool:
+        return self._stops > 0 or (self._within is not None and self._within.held_up)
+
+    def begin(self, life: Coroutine[Any, Any, T], name: str = "") -> "asyncio.Task[T]":
+        loop = asyncio.get_running_loop()
+        return loop.create_task(life, name=name or self.name, context=self._context)
+
+    def call(self, seconds: float, act: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
+        """In it, after so many seconds of true time."""
+        return asyncio.get_running_loop().call_later(seconds, act, *args, context=self._context)
+
+    def kill(self) -> None:
+        self._killed = True
+        self._held.clear()
+
+    def hold_up(self) -> None:
+        """As SIGSTOP does; as often as it is held up it has to be let go on."""
+        self._stops += 1
+
+    def go_on(self) -> None:
+        self._stops = max(self._stops - 1, 0)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self.held_up:
+            return
+        held, self._held = self._held, []
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, ProcessLoop)
+        for call in held:
+            loop.call_again(call, self)
+        for part in self._parts:
+            part._catch_up()
+
+    # --- asked by the loop -----------------------------------------------------------------
+
+    def run(self, call: _Call) -> None:
+        if not self.alive:
+            return
+        if self.held_up:
+            self._held.append(call)
+        elif not call.handle.cancelled():
+            call.callback(*call.args)
+
+    def keep(self, task: "asyncio.Task[Any]") -> None:
+        if len(self.tasks) > MANY:
+            self.tasks = [task for task in self.tasks if not task.done()]
+        self.tasks.append(task)
+
+    def untaken(self) -> list[BaseException]:
+        """Exceptions of its tasks that nobody asked for."""
+        failed = [task for task in self.tasks if getattr(task, "_log_traceback", False)]
+        return [fault for task in failed if (fault := task.exception())]
+
+
+class ProcessLoop(SimLoop):
+    """A simulated loop that asks each callback's process whether it may run now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._processes: dict[Process, None] = {}
+        self._over = False
+
+    def end(self) -> None:
+        """Nothing goes on any more; what never ended is thrown away."""
+        self._over = True
+        left = [task for process in self._processes for task in process.tasks]
+        for task in dict.fromkeys([*left, *asyncio.all_tasks(self)]):
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is known
+                with contextlib.suppress(BaseException):
+                    task.get_coro().close()
+        self.close()
+
+    def untaken(self) -> list[BaseException]:
+        return [fault for process in self._processes for fault in process.untaken()]
+
+    def call_again(self, call: _Call, process: Process) -> None:
+        """One that was held up."""
+        super().call_soon(process.run, call, context=call.context)
+
+    def call_soon(  # type: ignore[override]  # as the base has it, but for its generics
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        if self._over:
+            return asyncio.Handle(callback, args, self, context)
+        process = _of(context)
+        if process is None:
+            return super().call_soon(callback, *args, context=context)
+        call = _Call(callback, args, context)
+        call.handle = super().call_soon(process.run, call, context=call.context)
+        return call.handle
+
+    def call_at(  # type: ignore[override]  # likewise
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        process = _of(context)
+        if self._over:
+            return asyncio.TimerHandle(when, callback, args, self, context)
+        if process is None:
+            return super().call_at(when, callback, *args, context=context)
+        call = _Call(callback, args, context)
+        call.handle = made = super().call_at(when, process.run, call, context=call.context)
+        return made
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: Context | None = None,
+    ) -> "asyncio.Task[T]":
+        task = super().create_task(coro, name=name, context=context)
+        if process := _of(context):
+            process.keep(task)
+            self._processes[process] = None
+        return task
+
+
+def _of(context: Context | None) -> Process | None:
+    return _PROCESS.get() if context is None else context.get(_PROCESS)
+
+
+def elsewhere(life: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """Beyond all processes: what goes on though whoever began it is killed or held up."""
+    return asyncio.get_running_loop().create_task(life, context=_NOBODY)
+
+
+def later(seconds: float, act: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
+    """Beyond all processes, too."""
+    return asyncio.get_running_loop().call_later(seconds, act, *args, context=_NOBODY)
+
+
+_NOBODY = copy_context()
+
+
+def simulated(story: Coroutine[Any, Any, T], unhandled: Callable[[BaseException], None]) -> T:
+    """Run it to its end on simulated time; the processes that are left end with it.
+
+    unhandled  told of each exception that nobody took: a bug, wherever it was.
+    """
+    loop = ProcessLoop()
+
+    def told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if fault := context.get("exception"):
+            unhandled(fault)
+
+    loop.set_exception_handler(told)
+    collects, hook = gc.isenabled(), sys.unraisablehook
+    gc.disable()  # else tasks of the dead would end at times of its own choice
+    gc.freeze()
+    try:
+        result = loop.run_until_complete(story)
+        for fault in loop.untaken():
+            unhandled(fault)
+        return result
+    finally:
+        loop.set_exception_handler(lambda loop, context: None)
+        sys.unraisablehook = lambda unraisable: None  # said by what is thrown away
+        loop.end()
+        gc.collect()  # of what was made here alone
+        gc.unfreeze()
+        sys.unraisablehook = hook
+        if collects:
+            gc.enable()

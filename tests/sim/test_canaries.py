@@ -1,0 +1,236 @@
+"""Mistakes planted on purpose → random days that find each of them within a stated number of seeds.
+
+The product has no switch for any of them: they are put there by the test alone.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from reconciler.decide import claims, placement, timing, turn
+from reconciler.decide.sessions import Renewal
+from reconciler.engine import beats, cluster, reconcile, session, together
+from reconciler.engine.beats import Beats
+from reconciler.engine.cluster import Cluster
+from reconciler.engine.follow import Follower
+from reconciler.engine.gate import Gate
+from reconciler.engine.session import OwnSession
+from reconciler.errors import MayHeal
+from reconciler.guard import asked
+from reconciler.guard.core import Core
+from reconciler.guard.mind import Mind
+from reconciler.guard.records import Loaded
+from reconciler.guard.words import Pet, Phase
+from reconciler.model import State
+from reconciler.testing import guards
+from reconciler.testing.days import day
+from reconciler.testing.machines import SimClock
+
+# --- the session ---------------------------------------------------------------------------
+
+
+def deadline_after_the_reply(patch):
+    give = OwnSession._give
+
+    async def late(self, instant):
+        await give(self, self._clock.boottime() + self._least().limit)
+
+    patch.setattr(OwnSession, "_give", late)
+
+
+def wall_clock(patch):
+    patch.setattr(SimClock, "boottime", lambda self: self.wall())
+
+
+def own_wait(patch):
+    patch.setattr(
+        beats, "dead", lambda session, still, now: bool(still) and session.open and now - still.since >= 7.0
+    )
+
+
+def close_without_the_beat(patch):
+    """Only the session, with its epoch, is compared; and nobody asks why the watch says nothing."""
+    patch.setattr(Follower, "expect", lambda self, revision, within: None)
+
+    async def close(self, node, surely=False):
+        found, revision = self._sessions().get(node, (None, 0))
+        still = self._stills.get(node)
+        if still is None or found is None or not found.open:
+            return False
+        self._tried[node] = (revision, still.revision)
+        closed = replace(found, open=False, epoch=found.epoch + 1)
+        key = cluster.keys.session(node)
+        done = await self._store.commit({key: revision}, {key: beats.written(closed)})
+        self.heard()
+        return done is not None
+
+    patch.setattr(Beats, "close", close)
+
+
+def clone_goes_on(patch):
+    patch.setattr(session, "continues", lambda record, boot_id, secret: bool(record and record.open))
+
+
+def any_token_is_mine(patch):
+    """Epochs alone are compared."""
+    patch.setattr(
+        session,
+        "renewal",
+        lambda committed, mine, sent, found: (
+            Renewal.MINE if found[0] and found[0].epoch == mine.epoch else Renewal.LOST
+        ),
+    )
+    clone_goes_on(patch)
+
+
+def waits_a_second_less(patch):
+    fast = replace(timing.PROFILES["fast"], wait=6.0)
+    patch.setattr("reconciler.testing.days.PROFILES", {"fast": fast, "default": fast})
+
+
+# --- claims --------------------------------------------------------------------------------
+
+
+def release_before_the_stop(patch):
+    async def settle(self, record, made, turn):
+        if turn.act == "release":
+            await self.cluster.release(record.key)
+
+    patch.setattr(together.Together, "settle", settle)
+    patch.setattr(Gate, "count", lambda self, service: 0)
+
+
+def unknown_is_down(patch):
+    patch.setattr(together, "GONE", (*together.GONE, State.UNKNOWN))
+
+
+def claim_of_an_older_session(patch):
+    def mine(service, me, view):
+        held = view.claims.get(service, {}).values()
+        return next((claim for claim in held if claim and claim.node == me.node), None)
+
+    def held(self, service):
+        me = self._holder()
+        return mine(service, me.session, self.view) if me else None
+
+    patch.setattr(cluster, "mine", mine)
+    patch.setattr(Cluster, "held", held)
+
+
+def everything_is_free(patch):
+    for module in (claims, turn):
+        patch.setattr(module, "free", lambda claim, sessions: True)
+
+
+# --- the guard -----------------------------------------------------------------------------
+
+
+def line_after_the_operation(patch):
+    enter = Gate.enter
+
+    async def late(self, owner, operation, resource):
+        if not self._cluster.held(owner.service):
+            return "no claim"
+
+        async def later():
+            await asyncio.sleep(2.0)
+            with suppress(MayHeal):
+                await enter(self, owner, operation, resource)
+
+        self.entering = asyncio.create_task(later())
+        return ""
+
+    patch.setattr(Gate, "enter", late)
+
+
+def late_word_revives(patch):
+    def extend(mind, request, now):
+        if mind.session is None:
+            raise asked.Refused("no session")
+        mind.phase = Phase.HELD
+        mind.deadline = float(request.words["deadline"])
+        return [asked.Reply(request.connection, request.id, {})]
+
+    patch.setitem(asked._HANDLERS, "extend", extend)
+    agent_lives_on(patch)
+    patch.setattr(OwnSession, "_passed", lambda self, now: False)
+
+
+def agent_lives_on(patch):
+    """Nobody is killed before the guard stops."""
+    trip = Mind.trip
+
+    def at_once(self, why, since, now):
+        actions = trip(self, why, since, now)
+        self._retry.pop(0, None)
+        self._go_on(now)
+        return actions
+
+    patch.setattr(Mind, "trip", at_once)
+
+
+def pets_for_ever(patch):
+    passed = Core._passed
+    patch.setattr(Core, "_passed", lambda self, now: [*passed(self, now), Pet()])
+
+
+def forgets_the_ledger(patch):
+    patch.setattr(guards, "loaded", lambda records, deadline: Loaded())
+
+
+# --- the planner ---------------------------------------------------------------------------
+
+
+def frozen_is_not_read(patch):
+    decide = placement.decide
+    patch.setattr(
+        reconcile,
+        "decide",
+        lambda service, asked, here, deleted=False: decide(
+            service, replace(asked, frozen=None), replace(here, frozen=None), deleted
+        ),
+    )
+
+
+SEEDS = 60
+CUT = ("silent", "fading", "leaderless")
+CANARIES = {
+    deadline_after_the_reply: ("slow", "silent"),
+    wall_clock: ("clock", *CUT),
+    own_wait: ("silent",),
+    close_without_the_beat: ("deaf", "asked"),
+    clone_goes_on: ("clone",),
+    any_token_is_mine: ("clone",),
+    waits_a_second_less: ("silent", "stuck"),
+    release_before_the_stop: ("asked", "asked of a node"),
+    unknown_is_down: ("blind", "asked", "silent"),
+    claim_of_an_older_session: (*CUT, "kill"),
+    everything_is_free: ("kill",),
+    line_after_the_operation: ("lost", "kill", "silent"),
+    late_word_revives: (*CUT, "late"),
+    agent_lives_on: ("sluggish", "lost", "silent"),
+    pets_for_ever: ("stuck", *CUT),
+    forgets_the_ledger: ("both die", "silent"),
+    frozen_is_not_read: ("asked", "asked of a node", "lost"),
+}
+
+
+def found(kinds, seeds):
+    """The first seed whose day goes wrong, and what was wrong."""
+    for seed in range(seeds):
+        if wrong := day(seed, kinds).wrong:
+            return seed, wrong
+    return None, ""
+
+
+@pytest.mark.parametrize("mistake", CANARIES, ids=lambda mistake: mistake.__name__)
+def test_a_mistake_is_found(mistake):
+    kinds = CANARIES[mistake]
+    with pytest.MonkeyPatch.context() as patch:
+        mistake(patch)
+        seed, _wrong = found(kinds, SEEDS)
+    assert seed is not None, f"{mistake.__name__} was not found in {SEEDS} days"
+    made = day(seed, kinds)
+    assert not made.wrong, f"seed {seed} is wrong without the mistake: {made.wrong}"

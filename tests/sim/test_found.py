@@ -1,0 +1,64 @@
+"""What random days have found, each as the shortest story of it."""
+
+import asyncio
+
+import pytest
+
+from reconciler.errors import NeedsPerson
+from reconciler.testing.things import DOWN
+from tests.sim.bed import play, until
+
+
+def test_what_was_repaired_under_others_is_still_stopped_after_them():
+    """Its line was entered anew, behind theirs: the guard unmounts no disk that is in use (seed 57)."""
+
+    async def story(cluster):
+        holder = cluster.members[0]
+        holder.host.put("web/disk#0", DOWN)
+        await until(lambda: holder.host.all_up(["web/disk#0"]))
+        await asyncio.sleep(1)
+        for way in holder.ways:
+            way.silent = True
+        await until(lambda: not holder.host.ups())
+
+    oracle = play(story)
+    gone = [said.what.split("'")[1] for said in oracle.history if said.what.endswith("undoes is gone")]
+    assert gone == ["web/app#0", "web/fs#0", "web/disk#0", "web/ip#0"]
+
+
+def test_what_is_asked_of_a_host_that_is_behind_is_refused_rather_than_lost():
+    """Another one's word came first, unheard of here: `clear` was taken for done (seed 218)."""
+
+    async def story(cluster):
+        first, behind = cluster.members[0].agent, cluster.members[1].agent
+        cluster.members[1].ways[0].deaf = True
+        await first.wishes.ask("root/web", {"verb": "stop"}, "alice")
+        await asyncio.sleep(0.2)
+        with pytest.raises(NeedsPerson, match="ask again"):
+            await behind.wishes.ask("root/web", {"verb": "freeze"}, "bob")
+        await first.wishes.ask("root/web", {"verb": "thaw"}, "alice")
+        await first.wishes.ask("root/web", {"verb": "stop"}, "alice")
+        with pytest.raises(NeedsPerson, match="ask again"):
+            await behind.wishes.ask("root/web", {"verb": "clear"}, "bob")
+        await behind.wishes.ask("root/web", {"verb": "clear"}, "bob")  # it has heard of it by now
+        cluster.members[1].ways[0].deaf = False
+        await until(lambda: cluster.unwell() == "")
+
+    play(story)
+
+
+def test_a_session_outlives_its_agent_and_its_guard_at_once():
+    """The guard that is begun anew had no watchdog yet, and the agent gave up over it (seed 260)."""
+
+    async def story(cluster):
+        holder = cluster.members[0]
+        before = cluster.oracle.operations
+        holder.guards.guard.die()
+        holder.agent.die("both are killed")
+        await asyncio.sleep(3)
+        assert holder.current
+        assert cluster.oracle.operations == before
+        await asyncio.sleep(5)
+        assert cluster.unwell() == ""
+
+    play(story)

@@ -1,0 +1,137 @@
+"""What a made-up process does that is held up, killed, or ends with its machine."""
+
+import asyncio
+
+from reconciler.testing.processes import Process, simulated
+
+
+def play(story):
+    faults = []
+    simulated(story(), faults.append)
+    assert not faults
+
+
+def test_one_that_is_killed_executes_nothing_more():
+    said = []
+
+    async def life():
+        try:
+            said.append("begun")
+            await asyncio.sleep(1)
+            said.append("went on")
+        finally:
+            said.append("cleaned up")
+
+    async def story():
+        process = Process("p")
+        process.begin(life())
+        await asyncio.sleep(0.5)
+        process.kill()
+        await asyncio.sleep(5)
+        assert said == ["begun"]
+
+    play(story)
+
+
+def test_one_that_is_held_up_finds_later_what_came_meanwhile():
+    said = []
+
+    async def life():
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(1):
+                await asyncio.sleep(2)
+        except TimeoutError:
+            said.append(loop.time())
+        await asyncio.sleep(1)
+        said.append(loop.time())
+
+    async def story():
+        process = Process("p")
+        process.begin(life())
+        await asyncio.sleep(0.5)
+        process.hold_up()
+        await asyncio.sleep(4)
+        assert said == []
+        process.go_on()
+        await asyncio.sleep(5)
+        assert said == [4.5, 5.5]
+
+    play(story)
+
+
+def test_a_part_is_held_up_and_ends_with_the_whole():
+    said = []
+
+    async def life():
+        while True:
+            await asyncio.sleep(1)
+            said.append("tick")
+
+    async def story():
+        machine = Process("machine")
+        child = Process("child", machine)
+        child.begin(life())
+        await asyncio.sleep(1.5)
+        machine.hold_up()
+        await asyncio.sleep(5)
+        assert said == ["tick"]
+        machine.go_on()
+        await asyncio.sleep(1.5)
+        assert said == ["tick"] * 3
+        machine.kill()
+        await asyncio.sleep(5)
+        assert said == ["tick"] * 3
+
+    play(story)
+
+
+def test_what_one_begins_belongs_to_it():
+    said = []
+
+    async def inner():
+        await asyncio.sleep(1)
+        said.append("inner")
+
+    async def life():
+        asyncio.get_running_loop().call_later(1, said.append, "timer")
+        await asyncio.create_task(inner())
+
+    async def story():
+        process = Process("p")
+        process.begin(life())
+        await asyncio.sleep(0.5)
+        process.kill()
+        await asyncio.sleep(5)
+        assert said == []
+
+    play(story)
+
+
+def test_what_is_cancelled_while_it_is_held_up_does_not_run():
+    said = []
+
+    async def story():
+        process = Process("p")
+        timer = process.call(1, said.append, "late")
+        process.hold_up()
+        await asyncio.sleep(2)
+        timer.cancel()
+        process.go_on()
+        await asyncio.sleep(1)
+        assert said == []
+
+    play(story)
+
+
+def test_an_exception_that_nobody_takes_is_told():
+    async def bug():
+        raise ZeroDivisionError
+
+    async def story():
+        Process("p").begin(bug())
+        await asyncio.sleep(1)
+
+    faults = []
+    simulated(story(), faults.append)
+    assert [type(fault) for fault in faults] == [ZeroDivisionError]
