@@ -141,7 +141,7 @@ def _upward(
         return s.hold
     needed = [o for o in order.rids if o in order.needs[resource.rid] and not _in_place(all_[o])]
     stands_on = order.stands_on[resource.rid]
-    if blockers := [o for o in needed if o in stands_on or not all_[o].on_purpose]:
+    if blockers := [o for o in needed if o in stands_on or not _passed_over(s, all_[o])]:
         return f"waits for {', '.join(blockers)}"
     if s.missing and not predicted:
         return f"waits for a value of {', '.join(s.missing)}"
@@ -168,6 +168,11 @@ def _upward(
     if not operations:
         return f"is {seen.state} and the driver knows no step towards {s.goal}"
     return _step(s, Act.START, f"is {seen.state}, wanted {s.goal}", (*operations, *s.remember))
+
+
+def _passed_over(s: Situation, before: Situation) -> bool:
+    """It merely comes before this one, and stays down: on purpose, or where only this one is to be up."""
+    return before.on_purpose or (s.goal is Goal.STANDBY and before.goal is Goal.DOWN)
 
 
 def _downward(

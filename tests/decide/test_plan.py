@@ -160,6 +160,21 @@ def test_a_required_state_is_what_the_tree_shows(states, standby, ready):
     assert (now(made) == ["start fs#a"]) is ready
 
 
+@pytest.mark.parametrize(
+    ("ip", "refs", "ready", "waits"),
+    [
+        pytest.param(Goal.DOWN, (), ["start disk#0"], {}, id="what merely comes before it stays down here"),
+        pytest.param(Goal.UP, (), ["start ip#0"], {"disk#0": "waits for ip#0"}, id="it is to be up, too"),
+        pytest.param(Goal.DOWN, ("ip#0",), [], {"disk#0": "waits for ip#0"}, id="it stands on it"),
+    ],
+)
+def test_what_is_standby_comes_up_where_the_service_does_not(ip, refs, ready, waits):
+    resources = [IP, res("disk#0", *refs, standby=True)]
+    goals = {"ip#0": {"goal": ip}, "disk#0": {"goal": Goal.STANDBY}}
+    made = planned(resources, {"ip#0": DOWN, "disk#0": DOWN}, **goals)
+    assert (now(made), waiting(made)) == (ready, waits)
+
+
 def test_provisioning_has_conditions_of_its_own():
     needs = {"provision": (("fs#b", frozenset({State.UP})),)}
     seen = {"disk#0": UNMADE, "fs#b": DOWN}
