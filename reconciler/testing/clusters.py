@@ -15,6 +15,7 @@ from random import Random
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.contracts import Identity
 from reconciler.decide import keys
+from reconciler.decide.claims import slots
 from reconciler.decide.timing import Timing
 from reconciler.guard.words import Peer
 from reconciler.model import Service, State
@@ -23,6 +24,7 @@ from reconciler.testing.faulty import Way
 from reconciler.testing.machines import SimHost
 from reconciler.testing.oracle import Oracle
 from reconciler.testing.processes import Process
+from reconciler.testing.things import thing_of
 
 STORE = Identity("cluster", "store", 0)
 
@@ -130,22 +132,31 @@ class SimCluster:
                 why = member.agent.standing.why if member.agent else "no agent"
                 return f"{member.name} has no session: {why or 'it is off'}"
         for service in self.services:
-            things = [str(r.spec["thing"]) for r in service.resources]
-            up = [m.name for m in self.members if m.host.up and m.host.all_up(things)]
-            if len(up) != 1:
-                return f"{service.key} is up on {' and '.join(up) or 'no host'}"
-            for member in self.members:
-                if member.name not in up and any(
-                    member.host.look(t).state is not State.DOWN for t in things
-                ):
-                    return f"something of {service.key} is up on {member.name} as well"
+            if why := self._unwell(service):
+                return why
         for member in self.members:
-            if (
-                (agent := member.agent)
-                and not member.gone
-                and (not agent.queue.idle() or agent.jobs.running)
-            ):
+            agent = member.agent
+            if agent and not member.gone and (not agent.queue.idle() or agent.jobs.running):
                 return f"{member.name} is busy"
+        return ""
+
+    def _unwell(self, service: Service) -> str:
+        things = [thing_of(r) for r in service.resources]
+        claimed = [thing_of(r) for r in service.resources if not r.common.standby]
+        there = [m for m in self.members if not m.gone]
+        up = [m for m in there if m.host.up and m.host.all_up(things)]
+        wanted = min(slots(service), len(there))
+        if len(up) != wanted:
+            return (
+                f"{service.key} is up on {' and '.join(m.name for m in up) or 'no host'}, not on {wanted}"
+            )
+        if service.failback == "auto" and up[0].node != service.nodes[0]:
+            return f"{service.key} is up on {up[0].name} and belongs on {service.nodes[0]}"
+        for member in [m for m in there if m not in up]:
+            for thing in things:
+                state = member.host.look(thing).state
+                if state is not (State.DOWN if thing in claimed else State.UP):
+                    return f"{thing} is {state} on {member.name}, which does not hold it"
         return ""
 
     async def converged(self, within: float) -> float:

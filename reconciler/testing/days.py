@@ -16,7 +16,7 @@ from reconciler.model import Service
 from reconciler.testing.clusters import SimCluster
 from reconciler.testing.faults import KINDS, Faults
 from reconciler.testing.processes import simulated
-from reconciler.testing.things import stack
+from reconciler.testing.things import pair, stack
 
 HEALED = 90.0
 """Seconds of a cluster of the fast profile until all is up again after the last fault."""
@@ -77,9 +77,11 @@ def _day(seed: int, dice: random.Random, kinds: Sequence[str], faults: int, last
 
 
 def _services(dice: random.Random, names: tuple[str, ...]) -> list[Service]:
-    made = [stack("web", names, "192.0.2.10")]
-    if dice.random() < 0.6:
+    made = [stack("web", names, "192.0.2.10", standby=dice.random() < 0.2)]
+    if dice.random() < 0.5:
         made.append(stack("db", names[::-1], "192.0.2.11", failback=dice.choice(("auto", "never"))))
+    if dice.random() < 0.2:
+        made.append(pair("cache", names, 2))
     return made
 
 

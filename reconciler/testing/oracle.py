@@ -53,6 +53,8 @@ class Oracle:
             for service in self.services.values()
             for r in service.resources
         }
+        everything = [r for service in self.services.values() for r in service.resources]
+        self._standby = {str(r.spec["thing"]) for r in everything if r.common.standby}
         self._orders: dict[str, Order] = {s.key: order(s.resources) for s in self.services.values()}
         self._up: dict[str, Holding] = {}
         self._sessions: dict[str, Session] = {}
@@ -81,10 +83,9 @@ class Oracle:
 
     def occupied(self, machine: str, node: str, thing: str, epoch: int) -> None:
         """Before the first operation towards up."""
-        service, rid = self._owners[thing]
+        service = self._owners[thing][0]
         mine = self.holding(machine, node)
-        common = next(r.common for r in service.resources if r.rid == rid)
-        if common.standby:
+        if thing in self._standby:  # it stays when a session ends
             return
         mine.things[thing] = epoch
         if service.topology != "failover":
@@ -106,7 +107,8 @@ class Oracle:
         """What stands on a thing and is in `up`."""
         service, rid = self._owners[thing]
         needed_by = self._orders[service.key].needed_by[rid]
-        return sorted(t for t in up if self._owners[t][0] is service and self._owners[t][1] in needed_by)
+        mine = [t for t in up if self._owners[t][0] is service and t not in self._standby]
+        return sorted(t for t in mine if self._owners[t][1] in needed_by)
 
     def missing(self, thing: str, up: Collection[str]) -> list[str]:
         """What a thing stands on and is not in `up`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.asks import Ask, Facts
-from reconciler.model import Common, Goal, Observed, Resource, Service, State, settled
+from reconciler.model import Common, Flex, Goal, Observed, Resource, Service, State, settled
 from reconciler.operations import Operation
 
 UP, DOWN = Observed(State.UP), Observed(State.DOWN)
@@ -86,12 +86,24 @@ def resource(rid: str, service: str, *refs: str, exclusive: str = "", **common: 
     return Resource(rid, f"{rid.partition('#')[0]}.thing", spec, Common(**common), frozenset(refs))
 
 
-def stack(name: str, nodes: tuple[str, ...], address: str, **more: Any) -> Service:
-    """An address, a shared disk, a filesystem on it and a program on both."""
+def stack(name: str, nodes: tuple[str, ...], address: str, standby: bool = False, **more: Any) -> Service:
+    """An address, a shared disk, a filesystem on it and a program on both. `standby`: the disk is."""
+    disk = "" if standby else f"volume group {name}"
     resources = (
         resource("ip#0", name, exclusive=f"address {address}"),
-        resource("disk#0", name, exclusive=f"volume group {name}"),
+        resource("disk#0", name, exclusive=disk, standby=standby),
         resource("fs#0", name, "disk#0", exclusive=f"mount point /{name}"),
         resource("app#0", name, "fs#0", "ip#0"),
     )
     return Service(name, nodes=nodes, resources=resources, generation=name, **more)
+
+
+def pair(name: str, nodes: tuple[str, ...], target: int) -> Service:
+    """A directory and a program on it, on as many nodes at once."""
+    resources = (resource("fs#0", name), resource("app#0", name, "fs#0"))
+    flex = Flex(target=target)
+    return Service(name, nodes=nodes, resources=resources, generation=name, topology="flex", flex=flex)
+
+
+def thing_of(resource: Resource) -> str:
+    return str(resource.spec["thing"])

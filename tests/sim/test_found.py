@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from reconciler.errors import NeedsPerson
-from reconciler.testing.things import DOWN
-from tests.sim.bed import play, until
+from reconciler.testing.things import DOWN, stack
+from tests.sim.bed import NAMES, play, until
 
 
 def test_what_was_repaired_under_others_is_still_stopped_after_them():
@@ -62,3 +62,15 @@ def test_a_session_outlives_its_agent_and_its_guard_at_once():
         assert cluster.unwell() == ""
 
     play(story)
+
+
+def test_what_is_standby_is_up_on_all_and_stays_up_when_its_session_ends():
+    """It waited for the address, which is up on the holder alone (seed 2 of the first with standby disks)."""
+
+    async def story(cluster):
+        for way in cluster.members[0].ways:
+            way.silent = True
+        await until(lambda: cluster.members[1].host.all_up(["web/app#0"]))
+        assert [m.host.ups() for m in cluster.members[::2]] == [["web/disk#0"]] * 2
+
+    play(story, services=[stack("web", NAMES, "192.0.2.10", standby=True)])
