@@ -115,6 +115,15 @@ class Faults:
         if member.agent:
             member.agent.die("killed")
 
+    async def dies_at_work(self, member: Member, seconds: float) -> None:
+        """In the middle of anything that it does about something that has just happened."""
+        agent = member.agent
+        if agent is None or not member.running:
+            return
+        part = self._dice.choice((agent.main, agent.main, agent.renewer))
+        part.after(self._dice.choice((3, 30, 150)) + self._dice.randrange(30), lambda: agent.die("killed"))
+        await self._dice.choice((self.lost, self.asked))(member, seconds)
+
     async def guard(self, member: Member, seconds: float) -> None:
         if member.guards.guard:
             member.guards.guard.die()
@@ -258,6 +267,7 @@ KINDS: Mapping[str, Kind] = {
     "slow": Faults.slow,
     "leaderless": Faults.leaderless,
     "kill": Faults.kill,
+    "dies at work": Faults.dies_at_work,
     "guard dies": Faults.guard,
     "both die": Faults.both,
     "hold": Faults.hold,

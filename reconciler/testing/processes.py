@@ -42,6 +42,7 @@ class Process:
         self._context.run(_PROCESS.set, self)
         self._killed = False
         self._stops = 0
+        self._calls, self._then = 0, self.kill
         self._held: list[_Call] = []
         self._parts: list[Process] = []
         self.tasks: list[asyncio.Task[Any]] = []  # kept: a task that is collected runs its `finally`
@@ -67,6 +68,10 @@ class Process:
     def kill(self) -> None:
         self._killed = True
         self._held.clear()
+
+    def after(self, calls: int, act: Callable[[], None]) -> None:
+        """Instead of that callback from now on, which may be in the middle of anything."""
+        self._calls, self._then = calls, act
 
     def hold_up(self) -> None:
         """As SIGSTOP does; as often as it is held up it has to be let go on."""
@@ -94,7 +99,11 @@ class Process:
             return
         if self.held_up:
             self._held.append(call)
+        elif self._calls == 1:
+            self._calls = 0
+            self._then()
         elif not call.handle.cancelled():
+            self._calls = max(self._calls - 1, 0)
             call.callback(*call.args)
 
     def keep(self, task: "asyncio.Task[Any]") -> None:

@@ -65,7 +65,7 @@ def test_a_session_outlives_its_agent_and_its_guard_at_once():
 
 
 def test_what_is_standby_is_up_on_all_and_stays_up_when_its_session_ends():
-    """It waited for the address, which is up on the holder alone (seed 2 of the first with standby disks)."""
+    """It waited for the address, which is up on the holder alone (seed 2)."""
 
     async def story(cluster):
         for way in cluster.members[0].ways:

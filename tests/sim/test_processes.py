@@ -135,3 +135,22 @@ def test_an_exception_that_nobody_takes_is_told():
     faults = []
     simulated(story(), faults.append)
     assert [type(fault) for fault in faults] == [ZeroDivisionError]
+
+
+def test_one_can_be_ended_in_the_middle_of_anything():
+    said = []
+
+    async def life():
+        for number in range(10):
+            said.append(number)
+            await asyncio.sleep(1)
+
+    async def story():
+        process = Process("p")
+        process.begin(life())
+        await asyncio.sleep(0.5)
+        process.after(5, process.kill)
+        await asyncio.sleep(20)
+        assert 1 < len(said) < 6
+
+    play(story)
