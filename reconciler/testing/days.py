@@ -79,7 +79,8 @@ def _day(seed: int, dice: random.Random, kinds: Sequence[str], faults: int, last
 def _services(dice: random.Random, names: tuple[str, ...]) -> list[Service]:
     made = [stack("web", names, "192.0.2.10", standby=dice.random() < 0.2)]
     if dice.random() < 0.5:
-        made.append(stack("db", names[::-1], "192.0.2.11", failback=dice.choice(("auto", "never"))))
+        failback, monitor = dice.choice(("auto", "never")), dice.random() < 0.3
+        made.append(stack("db", names[::-1], "192.0.2.11", monitor=monitor, failback=failback))
     if dice.random() < 0.2:
         made.append(pair("cache", names, 2))
     return made

@@ -86,14 +86,24 @@ def resource(rid: str, service: str, *refs: str, exclusive: str = "", **common: 
     return Resource(rid, f"{rid.partition('#')[0]}.thing", spec, Common(**common), frozenset(refs))
 
 
-def stack(name: str, nodes: tuple[str, ...], address: str, standby: bool = False, **more: Any) -> Service:
-    """An address, a shared disk, a filesystem on it and a program on both. `standby`: the disk is."""
+def stack(
+    name: str,
+    nodes: tuple[str, ...],
+    address: str,
+    standby: bool = False,
+    monitor: bool = False,
+    **more: Any,
+) -> Service:
+    """An address, a shared disk, a filesystem on it and a program on both.
+
+    standby  the disk is. monitor: another node takes it over when the program is lost too often.
+    """
     disk = "" if standby else f"volume group {name}"
     resources = (
         resource("ip#0", name, exclusive=f"address {address}"),
         resource("disk#0", name, exclusive=disk, standby=standby),
         resource("fs#0", name, "disk#0", exclusive=f"mount point /{name}"),
-        resource("app#0", name, "fs#0", "ip#0"),
+        resource("app#0", name, "fs#0", "ip#0", monitor=monitor, restart=1 if monitor else 3),
     )
     return Service(name, nodes=nodes, resources=resources, generation=name, **more)
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from reconciler.decide import claims, placement, timing, turn
-from reconciler.decide.sessions import Renewal
 from reconciler.engine import beats, cluster, reconcile, session, together
 from reconciler.engine.beats import Beats
 from reconciler.engine.cluster import Cluster
@@ -73,18 +72,6 @@ def clone_goes_on(patch):
     patch.setattr(session, "continues", lambda record, boot_id, secret: bool(record and record.open))
 
 
-def any_token_is_mine(patch):
-    """Epochs alone are compared."""
-    patch.setattr(
-        session,
-        "renewal",
-        lambda committed, mine, sent, found: (
-            Renewal.MINE if found[0] and found[0].epoch == mine.epoch else Renewal.LOST
-        ),
-    )
-    clone_goes_on(patch)
-
-
 def waits_a_second_less(patch):
     fast = replace(timing.PROFILES["fast"], wait=6.0)
     patch.setattr("reconciler.testing.days.PROFILES", {"fast": fast, "default": fast})
@@ -117,6 +104,16 @@ def claim_of_an_older_session(patch):
 
     patch.setattr(cluster, "mine", mine)
     patch.setattr(Cluster, "held", held)
+
+
+def epochs_alone_are_compared(patch):
+    """Whoever has the same epoch takes the claim for its own."""
+
+    def mine(service, me, view):
+        held = view.claims.get(service, {}).values()
+        return next((claim for claim in held if claim and claim.epoch == me.epoch), None)
+
+    patch.setattr(cluster, "mine", mine)
 
 
 def everything_is_free(patch):
@@ -202,7 +199,7 @@ CANARIES = {
     own_wait: ("silent",),
     close_without_the_beat: ("deaf", "asked"),
     clone_goes_on: ("clone",),
-    any_token_is_mine: ("clone",),
+    epochs_alone_are_compared: ("kill", "crash"),
     waits_a_second_less: ("silent", "stuck"),
     release_before_the_stop: ("asked", "asked of a node"),
     unknown_is_down: ("blind", "asked", "silent"),
