@@ -132,7 +132,7 @@ class Together:
                     continue
                 if s.seen.state in GONE:
                     if self._gate.lists_any(record.key, record.last_order.needed_by.get(rid, ())):
-                        continue  # brought back, it has to be undone after what needs it: it keeps its place
+                        continue  # brought back, it is to be undone after what needs it
                     await self._gate.gone(Owner(record.key, rid))
                 elif s.seen.state is State.UP and turn.holds and not s.missing:
                     await self._found_up(Owner(record.key, rid), s)
