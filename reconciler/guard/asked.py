@@ -126,6 +126,7 @@ def _open(mind: Mind, request: Request, now: float) -> list[Action]:
     if not mind.armed:
         raise Refused("the watchdog is not armed: arm first")
     operations, notes = (str(request.words.get(name, "")) for name in ("operations", "notes"))
+    mind.before = (mind.phase, mind.session, mind.deadline, mind.abandoned)
     mind.session = Session(epoch, request.peer, operations, notes, mind.terms, mind.real)
     mind.phase, mind.deadline = Phase.HELD, deadline
     mind.abandoned, mind.late, mind.why = False, False, ""
@@ -214,10 +215,8 @@ def unwritten(mind: Mind, event: Unwritten) -> list[Action]:
         case {"enter": list(pairs)}:
             for number, _ in pairs:
                 mind.lines.pop(number, None)
-        case {"session": _}:
-            mind.phase, mind.session, mind.deadline = Phase.IDLE, None, math.inf
-            if mind.exclusive():
-                mind.phase = Phase.FOUND
+        case {"session": _}:  # one that was to be gone on with is as it was
+            mind.phase, mind.session, mind.deadline, mind.abandoned = mind.before
     return [_refusal(event.request, f"the ledger cannot be written: {event.why}")]
 
 

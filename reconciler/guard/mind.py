@@ -45,6 +45,7 @@ class Mind:
         self.why = ""  # a session is over
         self.sysrq = sysrq
         self.abandoned = True  # its agent has no connection
+        self.before = (self.phase, self.session, self.deadline, self.abandoned)  # the last was opened
         self.armed = self.real = False
         self.closes = True
         self.doomed = False  # no more pets, whatever happens

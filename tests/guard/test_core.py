@@ -415,3 +415,22 @@ def test_what_cannot_be_read_is_never_seen_gone():
     after.later(2.0)
     after.killed()
     assert "unreadable line" in str(after.working[0])
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["held", "found"])
+def test_a_session_that_cannot_be_written_anew_is_as_it_was(rig, again):
+    """A new agent goes on with it while the disk is full: that agent is refused, and nothing is stopped."""
+    rig.begin(lines=(IP,))
+    rig.later(2.0)
+    if again:
+        rig = rig.restarted()
+    rig.take(Gone(AGENT))
+    phase = rig.phase
+    rig.full = True
+    assert "cannot be written" in rig.ask("open", OTHER, epoch=1, deadline=rig.now + 8).why
+    rig.later(5.0)
+    assert (rig.phase, rig.working) == (phase, [])
+    rig.full = False
+    assert not rig.ask("open", OTHER, epoch=1, deadline=rig.now + 8).why
+    rig.later(7.9)
+    assert rig.phase is Phase.HELD
