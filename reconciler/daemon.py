@@ -169,6 +169,7 @@ async def _wired(
         queue.add(done.job.owner.service)
 
     jobs = Jobs(host, hub, desk, tell, clock, settings.max_jobs, ended)
+    jobs.under_way = programs.runner.orphans.under_way
     helper = Helper()
     stack.callback(helper.shutdown, wait=False, cancel_futures=True)
     library = Library(
@@ -216,7 +217,11 @@ def _tasks(made: Running, account: Account) -> list[asyncio.Task[None]]:
         for _ in range(WORKERS)
     ]
     forever += [watch(settings.services, made.library.scan, settings), measure_lag(account)]
-    forever += [_tidy(made.programs), put_aside(lambda: len(made.records), made.settled)]
+    forever += [
+        made.programs.runner.see_orphans_out(),
+        _tidy(made.programs),
+        put_aside(lambda: len(made.records), made.settled),
+    ]
     return [asyncio.create_task(task) for task in forever]
 
 

@@ -48,12 +48,23 @@ class Orphans:
         """Those that were left when this daemon came, and have not been seen to yet."""
         return list(self._left.get(owner, ()))
 
+    def owners(self) -> list[Owner]:
+        """Of all that were left."""
+        return list(self._left)
+
+    def under_way(self, service: str) -> frozenset[str]:
+        """Rids of which one still lives: what it does is not done yet."""
+        mine = [(owner, left) for owner, left in self._left.items() if owner.service == service]
+        return frozenset(owner.rid for owner, left in mine if any(map(_lives, left)))
+
     def settled(self, owner: Owner, orphan: Orphan) -> None:
         """It has ended."""
         orphan.note.unlink(missing_ok=True)
-        self._left[owner].remove(orphan)
-        if not self._left[owner]:
-            del self._left[owner]
+        left = self._left.get(owner, [])
+        if orphan in left:
+            left.remove(orphan)
+        if not left:
+            self._left.pop(owner, None)
 
     def _read(self, note: Path) -> None:
         words = ""
@@ -66,11 +77,15 @@ class Orphans:
         except ValueError:  # cut short: its writer died in the middle of it
             note.unlink(missing_ok=True)
             return
-        process = proc.read(orphan.pid) if boot == proc.boot_id() else None
-        if process and process.alive and process.start_time == orphan.start_time:
+        if boot == proc.boot_id() and _lives(orphan):
             self._left.setdefault(Owner(service, *rid), []).append(orphan)
         else:
             note.unlink(missing_ok=True)
+
+
+def _lives(orphan: Orphan) -> bool:
+    process = proc.read(orphan.pid)
+    return process is not None and process.alive and process.start_time == orphan.start_time
 
 
 def remaining(orphan: Orphan) -> float:

@@ -79,6 +79,11 @@ class Runner:
         self.starter.close()
         cgroups.remove(self.groups.root)
 
+    async def see_orphans_out(self) -> None:
+        """All that an earlier daemon left: until each has ended, by itself or at its limit."""
+        ends = (self.wait_for_orphans(owner) for owner in self.orphans.owners())
+        await asyncio.gather(*ends, return_exceptions=True)  # who still lives is under way
+
     async def wait_for_orphans(self, owner: Owner) -> None:
         """Until what an earlier daemon started for the owner has ended, by itself or at its limit."""
         for orphan in self.orphans.of(owner):

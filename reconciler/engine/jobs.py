@@ -5,7 +5,7 @@ touched is marked for a new look *before* its key is queued, so that no pass act
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -61,6 +61,7 @@ class Jobs:
         ended: Callable[[Ended], None],
     ) -> None:
         self.gate: Callable[[Owner, Operation], Awaitable[str]] | None = None  # where a claim is needed
+        self.under_way: Callable[[str], Collection[str]] = lambda service: ()  # begun by an agent before us
         self._host, self._hub, self._desk = host, hub, desk
         self._recorder, self._clock, self._ended = recorder, clock, ended
         self._slots = asyncio.Semaphore(limit)

@@ -142,7 +142,7 @@ class Reconciler:
         who = roster(record, self._desk)
         order = record.order(who.resources)
         # Before the facts are read: a job that ends meanwhile leaves them possibly too old for it.
-        running = set(self.jobs.of(record.key))
+        running = {*self.jobs.of(record.key), *self.jobs.under_way(record.key)}
         by_rid = {r.rid: r for r in who.resources}
         resources, applied = [by_rid[rid] for rid in order.rids], self._desk.applied(record.key)
         seen = await self._observer.look(record.key, resources, applied, follow)
@@ -352,7 +352,7 @@ class Reconciler:
         waits += [record.refused_until - now]
         waits += [o.again_in for o in record.seen.values() if o.again_in]
         waits += [at + progress.YOUNG - now for at in record.started.values()]
-        waits += [progress.LOOK_AGAIN] if record.settling else []
+        waits += [progress.LOOK_AGAIN] if record.settling or self.jobs.under_way(record.key) else []
         ends = asked.next_end(self._clock.wall())
         waits += [ends] if ends else []
         return min(w for w in waits if w > 0) + 0.001

@@ -42,7 +42,7 @@ from reconciler.testing.faulty import Way
 from reconciler.testing.guards import SimGuard, SimGuardClient, line
 from reconciler.testing.machines import SimHost
 from reconciler.testing.processes import Process
-from reconciler.testing.things import Do, ThingDrivers
+from reconciler.testing.things import Do, ThingDrivers, thing_of
 
 AGAIN = 2.0
 OWN_DOING = 0.05
@@ -188,6 +188,7 @@ class SimAgent:
         observer = Observer(self.hub, drivers, self._bug)
         self.reconciler = Reconciler(settings, drivers, observer, self.desk, tell, host.clock, self.records)
         self.jobs = Jobs(self, self.hub, self.desk, tell, host.clock, settings.max_jobs, self._job_ended)
+        self.jobs.under_way = self._under_way
         self.wishes = Wishes(self.desk, self.records, tell, host.clock)
         self.together = Together(host.node, self.cluster, self.gate, drivers, _resolve)
         self.shared_wishes = SharedWishes(self.shared, self.cluster.follower, queue.add)
@@ -256,6 +257,12 @@ class SimAgent:
             self.queue.add_soon(key, OWN_DOING)
         else:
             self.queue.add(key)
+
+    def _under_way(self, service: str) -> list[str]:
+        """As a host tells of the commands of an agent that died."""
+        record, mine = self.records[service], self.jobs.of(service)
+        named = {thing_of(resource): resource.rid for resource in record.service.resources}
+        return [named[t] for t in self.host.busy if t in named and named[t] not in mine]
 
     def _changed(self, thing: str) -> None:
         if self.alive:

@@ -74,3 +74,25 @@ def test_what_is_standby_is_up_on_all_and_stays_up_when_its_session_ends():
         assert [m.host.ups() for m in cluster.members[::2]] == [["web/disk#0"]] * 2
 
     play(story, services=[stack("web", NAMES, "192.0.2.10", standby=True)])
+
+
+def test_what_a_dead_agent_began_is_not_seen_gone_before_it_has_ended():
+    """Down it looked, and its claim was given back, while it was on its way up (seeds 1854, 2103)."""
+
+    async def story(cluster):
+        holder = cluster.members[0]
+        holder.host.slow = 3.0
+        holder.host.put("web/app#0", DOWN)
+        await until(lambda: "web/app#0" in holder.host.busy)
+        holder.agent.die("killed")
+        await until(lambda: holder.running and holder.agent.cluster.follower.ready.is_set())
+        await holder.agent.wishes.ask("root/web", {"verb": "stop"}, "alice")
+        await asyncio.sleep(15)
+        assert not holder.host.ups()
+        assert holder.agent.gate.count("root/web") == 0
+        await holder.agent.wishes.ask("root/web", {"verb": "clear"}, "alice")
+        await until(lambda: cluster.unwell() == "")
+
+    oracle = play(story)
+    done = [said.what for said in oracle.history if said.what.startswith("begins stop")]
+    assert done[0] == "begins stop web/app#0"
