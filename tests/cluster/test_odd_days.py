@@ -1,4 +1,4 @@
-"""What is rarer than a crash: operations in flight, a stop that hangs, a store of yesterday, many services."""
+"""What is rarer than a crash: operations in flight, a hanging stop, a store of yesterday, many services."""
 
 import contextlib
 import json
