@@ -135,7 +135,7 @@ class Library:
                 continue
             elif known := self._known(files[0]):
                 troubles[files[0].path] = Trouble(files[0].path, known.meant, known.faults)
-            elif self._is_new(files[0]):
+            elif self.travel or self._is_new(files[0]):  # in force here may be what no other host knows
                 changed.append(files[0])
         async for file, checked in self._verdicts(changed):
             self._refused.pop(file.path, None)

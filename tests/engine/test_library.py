@@ -153,3 +153,29 @@ async def test_what_an_earlier_agent_may_have_begun(shelf, tmp_path, how, more, 
     assert set(after.desk.applied("root/a")) == ({"fs#flag"} if begun else set())
     assert not after.desk.applied("root/b"), "the first pass over it will see"
     await after.desk.close()
+
+
+class Travel:
+    """To hosts that have nothing yet."""
+
+    def __init__(self) -> None:
+        self.offered: list[str] = []
+
+    def fault(self, key, path, generation):
+        return None
+
+    def settled(self, key, generation):
+        return False
+
+    def mine(self, key):
+        return True
+
+    def offer(self, offer) -> None:
+        self.offered.append(offer.service.key)
+
+
+async def test_what_was_in_force_before_it_had_others_is_offered_to_them(shelf):
+    """Unchanged since: without its document in their store nobody could claim it."""
+    shelf.library.travel = travel = Travel()
+    await shelf.library.scan()
+    assert sorted(travel.offered) == ["root/a", "root/b", "root/c", "root/d"]
