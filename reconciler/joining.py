@@ -86,6 +86,7 @@ def _together(made: Running, member: Member) -> Together:
 def _travel(made: Running, member: Member) -> Travel:
     travel = Travel(made.settings.node, member.cluster, made.desk, made.drivers, made.records)
     travel.shelf, made.library.travel = made.library, travel
+    travel.accepted = member.accepted
     member.cluster.document = travel.arrived
     made.reconciler.ended_for_all = travel.ended
     return travel

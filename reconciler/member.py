@@ -63,6 +63,7 @@ class Member:
     gate: Gate
     wishes: SharedWishes
     statuses: Statuses
+    accepted: bool = False  # the store was not known before
 
     @property
     def standing(self) -> Standing:
@@ -141,6 +142,7 @@ async def membership(
             raise NeedsPerson(f"without a guard this host can be no member: {fault}") from None
         level = sessions.level(True, real, bool(groups.root))
         keepsake = FileKeepsake(settings.run, settings.state)
+        accepted = keepsake.mark().identity is None
         reached = etcd_settings.named(at, timing)
 
         def store() -> EtcdStore:
@@ -181,7 +183,9 @@ async def membership(
         guard.back = gate.start
         wishes = SharedWishes(main, cluster.follower, lambda service: seams.changed(service))
         statuses = Statuses(main, settings.node, lambda: keeper.standing, {})
-        yield Member(settings, timing, level, guard, keeper, main, cluster, gate, wishes, statuses)
+        yield Member(
+            settings, timing, level, guard, keeper, main, cluster, gate, wishes, statuses, accepted
+        )
 
 
 def _undo(at: undo.Places) -> Callable[[Operation, Owner, Resource, bool], Awaitable[Line | None]]:

@@ -81,6 +81,7 @@ class Travel:
         self._node, self._cluster, self._desk = node, cluster, desk
         self._drivers, self._records = drivers, records
         self.shelf: Shelf  # set by who wires the parts
+        self.accepted = False  # the store is not the one that files were applied to: a person took it
         self._offers: dict[str, Offer | None] = {}  # to be applied, or removed (None)
         self._waits: dict[str, str] = {}
         self._arrived: dict[str, None] = {}
@@ -163,7 +164,12 @@ class Travel:
         await self._cluster.read()
         kept = self._cluster.view.entries
         for key in [k for k in self._records if keys.document(k) not in kept and k not in self._offers]:
-            if self._desk.applied_file(key):  # the cluster removed it while this node was away
+            if not self._desk.applied_file(key):
+                continue
+            if self.accepted:  # it never had it: what is in force stays, and its file is offered anew
+                self._desk.put_applied_file(key, "")
+                self.shelf.look_again()
+            else:  # the cluster removed it while this node was away
                 self.shelf.let_go(key, "the cluster")
         while True:
             for key in list(self._arrived):

@@ -147,3 +147,21 @@ def test_a_removed_document_comes_back_once_it_is_stopped():
         assert not stored(bed).deleted
 
     two(story)
+
+
+def test_a_store_that_a_person_accepted_removes_nothing_that_it_never_had():
+    """Empty, or restored from before: what is in force stays, and its file is offered anew."""
+
+    async def story(bed: Bed, n1: Host, n2: Host) -> None:
+        for host, accepted in ((n1, True), (n2, False)):
+            host.task.cancel()
+            host.records[KEY] = Record(KEY, web("192.0.2.1", "g1"))
+            host.desk.files[KEY] = "g1"
+            host.travel.accepted = accepted
+            host.task = asyncio.create_task(host.travel.run())
+        await nap(1)
+        assert n2.shelf.gone == [KEY]  # the store it knows: removed while it was away
+        assert n1.shelf.gone == []
+        assert not n1.travel.settled(KEY, "g1")
+
+    two(story)
