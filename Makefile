@@ -16,7 +16,7 @@ cluster: $(DEV)
 
 test: $(DEV) lint
 	@./tests/tools.sh
-	@.venv/bin/pytest -n 3 --dist loadfile
+	@.venv/bin/pytest -n 2 --dist loadfile
 
 # Made-up clusters of several hosts, each with the whole engine and random faults, on simulated time.
 # `make sim SEED=17` replays one, with the end of its history; LAST=200 shows more of it.

@@ -74,9 +74,9 @@ class History:
             assert not found, "\n".join([*lines, self.told(thing)])
 
     def assert_quick(self) -> None:
-        slow = self.period(99)
+        slow = self.period(95)
         assert slow <= SLOWEST, (
-            f"looked every {slow * 1e3:.1f} ms only (99th percentile): no proof of anything"
+            f"looked every {slow * 1e3:.1f} ms only (95th percentile): no proof of anything"
         )
 
     def period(self, percent: float) -> float:
