@@ -63,20 +63,21 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
 
 
 def _together(made: Running, member: Member) -> Together:
-    async def resolve(service: str, names: tuple[str, ...]) -> Mapping[str, str]:
+    async def resolve(service: str, names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
         owner, asks = Owner(service), [Name(name) for name in names]
         if not asks:
             return {}
         await made.hub.answer(owner, asks)
-        found: dict[str, str] = {}
+        found: dict[str, tuple[str, ...]] = {}
         for ask in asks:
             answer = made.hub.known(owner, ask)
             if isinstance(answer, tuple) and answer:
-                found[ask.name] = answer[0]
+                found[ask.name] = answer
         return found
 
     together = Together(made.settings.node, member.cluster, member.gate, made.drivers, resolve)
     together.confirm_off, together.maintain = member.keeper.confirm_off, member.maintain
+    together.drained = lambda: _drained(made)
     together.jobs, made.reconciler.together = made.jobs, together
     made.jobs.gate = lambda owner, op: together.enter(owner, op, made.records.get(owner.service))
     made.desk.shared, made.wishes.together = member.wishes, together
@@ -124,12 +125,17 @@ def _fencer(made: Running, member: Member, say: Say) -> Fencer:
     )
 
 
+def _drained(made: Running) -> str:
+    drained = made.desk.node_drained()
+    return f"drained by {drained.who}" if drained else ""
+
+
 async def _told_of_us(made: Running, member: Member) -> None:
     """For ever: what the others go by when they choose a node."""
     settings = made.settings
     while True:
         free = await asyncio.to_thread(room)
-        frozen, drained = made.desk.node_frozen(), made.desk.node_drained()
+        frozen = made.desk.node_frozen()
         host = Host(
             settings.env,
             version("standfast"),
@@ -139,7 +145,7 @@ async def _told_of_us(made: Running, member: Member) -> None:
             free.memory,
             free.swap,
             str(frozen) if frozen else "",
-            f"drained by {drained.who}" if drained else "",
+            _drained(made),
         )
         member.statuses.put_host(hosts.written(host))
         await asyncio.sleep(LOOK)

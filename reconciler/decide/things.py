@@ -5,7 +5,7 @@ in the cluster; otherwise once on each node, for two hosts may each have a disk 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,11 +45,11 @@ class Hold:
 
 
 def things(
-    service: Service, drivers: Mapping[str, Driver], resolved: Mapping[str, str]
+    service: Service, drivers: Mapping[str, Driver], resolved: Mapping[str, Collection[str]]
 ) -> tuple[Thing, ...] | str:
     """All that its resources name here; or why that cannot be told yet.
 
-    resolved  addresses by host name, as this node would use them.
+    resolved  by host name, each address that this node might use for it.
     """
     found: set[Thing] = set()
     for resource in service.resources:
@@ -58,10 +58,11 @@ def things(
         for name in _exclusive(resource, drivers):
             address = name.removeprefix(ADDRESS)
             if address != name and not _literal(address):
-                if address not in resolved:
+                if not resolved.get(address):
                     return f"{resource.rid}: {address} has no address yet"
-                name = ADDRESS + resolved[address]
-            found.add(Thing(name, _everywhere(service, resource, name)))
+                found |= {Thing(ADDRESS + one, True) for one in resolved[address]}
+            else:
+                found.add(Thing(name, _everywhere(service, resource, name)))
     wide = {thing.name for thing in found if thing.everywhere}
     return tuple(sorted(thing for thing in found if thing.everywhere or thing.name not in wide))
 

@@ -40,5 +40,5 @@ def put_in_force(service: Service, text: str, stop: str, view: View) -> Commit |
 
 def _unresolved(service: Service, drivers: Mapping[str, Driver]) -> set[Thing]:
     """Host names stand for themselves: to resolve otherwise is no edit."""
-    found = things(service, drivers, {name: name for name in names(service, drivers)})
+    found = things(service, drivers, {name: (name,) for name in names(service, drivers)})
     return set() if isinstance(found, str) else set(found)

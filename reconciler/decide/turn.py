@@ -29,6 +29,7 @@ class Situation:
     claims      by slot; None for one that is not understood
     slots       how many there are to be held
     mine        what my session of now holds; sure: it was written by this agent
+    drained     who had this node give all away, "" for nobody: it knows before the others do
     waited      by what a turn waited for before (`Turn.timer`): seconds since then
     """
 
@@ -41,6 +42,7 @@ class Situation:
     mine: Claim | None
     sure: bool
     waited: Mapping[str, float]
+    drained: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,11 @@ def _holder(service: Service, wanted: Decision, asked: Asked, here: Situation) -
     act = "" if here.sure else "claim"
     if wanted.destroy:
         return Turn(wanted, act, here.sure, asked)
-    move, me = _move(asked.wish), here.peers.get(here.node)
+    move = _move(asked.wish)
     if move and not _arrived(move, here.node):
         return Turn(_leaves(wanted, "Moves", str(move)), "release", False, asked)
-    if me and me.drained:
-        return Turn(_leaves(wanted, "Drained", f"this node is {me.drained}"), "release", False, asked)
+    if here.drained:
+        return Turn(_leaves(wanted, "Drained", f"this node is {here.drained}"), "release", False, asked)
     if move:
         up = Decision(ServiceGoal.UP, "AskedSwitch", (*wanted.because, str(move)))
     elif wanted.goal is ServiceGoal.STANDBY:  # orchestrate: start, and a person moved it here
@@ -129,6 +131,8 @@ def _other(service: Service, wanted: Decision, asked: Asked, here: Situation) ->
         return Turn(_waits(wanted, "Elsewhere", held_by(here)), "", False, asked)
     if wanted.goal is ServiceGoal.STANDBY and not _move(asked.wish):
         return Turn(wanted, "", False, asked)
+    if here.drained:
+        return Turn(_waits(wanted, "NotCandidate", f"this node is {here.drained}"), "", False, asked)
     ranked = _ranked(service, asked, here)
     if here.node not in ranked.ranked:
         why = ranked.excluded.get(here.node, "this node is not among its nodes")

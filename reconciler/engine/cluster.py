@@ -4,6 +4,7 @@ The view is kept by a watch and goes on while a pass waits. That is no harm: wha
 true only by the comparisons of its commit.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 from reconciler.contracts import Clock, Entry, Notify, Store
@@ -30,6 +31,8 @@ FOLLOWED = (
     keys.HOSTS,
     keys.FROZEN,
 )
+HANDED_OVER = 10.0
+"""Seconds after which somebody else may have taken an address that its holder gave back."""
 QUICKER = "the store changed meanwhile: looks again"
 
 
@@ -55,7 +58,7 @@ class Cluster:
         self.peers = Peers()
         self._sessions: dict[str, Session | None] = {}
         self._claims: dict[str, dict[int, Claim | None]] = {}
-        self._given: set[str] = set()  # services whose claim was given back, as was seen here
+        self._given: dict[str, float] = {}  # services whose claim was given back, and when that was heard
         self.handed_over: set[str] = set()  # of those held here, the ones that were
         self._waiting: set[str] = set()  # services that had to wait for a slot or a thing
         self._sure: dict[str, int] = {}  # services whose claim we have written, and its epoch
@@ -106,7 +109,7 @@ class Cluster:
         if isinstance(made, str):
             self._waiting.add(service.key)
             return made
-        given = service.key in self._given
+        given = self._clock.boottime() - self._given.get(service.key, -math.inf) < HANDED_OVER
         why = await self._commit(service.key, made, me)
         if not why and not has:
             (self.handed_over.add if given else self.handed_over.discard)(service.key)
@@ -259,9 +262,9 @@ class Cluster:
             if not held:
                 del self._claims[service]
         if now is None and before is not None:
-            self._given.add(service)
+            self._given[service] = self._clock.boottime()
         else:
-            self._given.discard(service)
+            self._given.pop(service, None)
         self.peers.claim(service, before, now, self._sessions.get(now.node) if now else None)
 
     def _wake(self, services: set[str]) -> None:

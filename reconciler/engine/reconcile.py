@@ -213,8 +213,8 @@ class Reconciler:
     def _rolling_back(
         self, record: Record, decision: Decision, made: dict[str, Situation]
     ) -> dict[str, Situation]:
-        """After a failed start only what it started is stopped."""
-        if decision.code != "StartFailed":
+        """After a failed start only what it started is stopped; all, where another node may take it."""
+        if decision.code != "StartFailed" or self.together:
             return made
         kept = record.attempt.activated | set(self.jobs.of(record.key))
         return {

@@ -21,8 +21,8 @@ from reconciler.engine.gate import Gate
 from reconciler.engine.jobs import Jobs
 from reconciler.engine.record import Record
 from reconciler.errors import MayHeal, NeedsPerson
-from reconciler.model import Goal, Owner, ServiceGoal, State
-from reconciler.operations import Operation
+from reconciler.model import Goal, Owner, Resource, ServiceGoal, State
+from reconciler.operations import AddAddress, Operation
 
 AGAIN = 0.5
 """Seconds after which a claim is tried again that the store did not answer."""
@@ -30,8 +30,8 @@ AT_ONCE = 0.02
 GONE = (State.DOWN, State.ELSEWHERE)
 UP = (State.UP, State.WARN)
 
-Resolve = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, str]]]
-"""Addresses of a service's host names, as far as they have one."""
+Resolve = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, tuple[str, ...]]]]
+"""All addresses of a service's host names, as far as they have one."""
 
 
 @dataclass
@@ -41,6 +41,7 @@ class _Waits:
     since: dict[str, float] = field(default_factory=dict)
     why: str = ""
     stays: str = ""
+    anew: str = ""  # why its claim is to be given back, and taken with other things
     again_in: float = 0.0
 
 
@@ -53,6 +54,7 @@ class Together:
         self._waits: dict[str, _Waits] = {}
         # Set by who wires the parts.
         self.jobs: Jobs
+        self.drained: Callable[[], str] = lambda: ""  # by whom this node is, before the store says so
         self.confirm_off: Callable[[str], Awaitable[bool]]
         self.maintain: Callable[[bool], Awaitable[None]]
         self.behind: Callable[[Record], str]
@@ -72,6 +74,10 @@ class Together:
         if made.act == "release" and waits.stays:
             because = (*made.decision.because, f"its claim is kept: {waits.stays}")
             return replace(made, decision=replace(made.decision, because=because))
+        if made.act == "" and made.holds and waits.anew and not self._gate.count(record.key):
+            waits.why, waits.anew = waits.anew, ""
+            await self._give_back(record, waits)
+            return self._turn(record, wanted, asked)
         if made.act != "claim":
             return made
         waits.why = await self._claim(record, waits)
@@ -86,18 +92,33 @@ class Together:
         goal = made.decision.goal if made.decision.goal is ServiceGoal.ABSENT else ServiceGoal.STANDBY
         return replace(made, decision=Decision(goal, "Waits", because), holds=False)
 
+    async def _give_back(self, record: Record, waits: _Waits) -> None:
+        """To claim it anew, with the things of now."""
+        waits.again_in = AT_ONCE
+        try:
+            await self.cluster.release(record.key)
+        except (MayHeal, NeedsPerson) as fault:
+            waits.why, waits.again_in = str(fault), AGAIN
+
     def _turn(self, record: Record, wanted: Decision, asked: Asked) -> Turn:
         waits, now = self._waits.setdefault(record.key, _Waits()), asyncio.get_running_loop().time()
         waited = {name: now - at for name, at in waits.since.items()}
-        made = turn(
-            record.service, wanted, asked, self.cluster.situation(self.node, record.service, waited)
-        )
+        here = replace(self.cluster.situation(self.node, record.service, waited), drained=self.drained())
+        made = turn(record.service, wanted, asked, here)
         waits.since = {made.timer: waits.since.get(made.timer, now)} if made.timer else {}
         return made
 
     async def _claim(self, record: Record, waits: _Waits) -> str:
         service = record.service
-        resolved = await self._resolve(service.key, things.names(service, self.drivers))
+        names = things.names(service, self.drivers)
+        if names and not record.passes:  # a driver may go on with an address that it remembers
+            waits.again_in = AT_ONCE
+            return "it was not looked at yet"
+        resolved = {name: set(found) for name, found in (await self._resolve(service.key, names)).items()}
+        for resource in service.resources:
+            seen = record.seen.get(resource.rid)
+            if seen and (known := seen.data.get("address")) and resource.spec.get("name") in names:
+                resolved.setdefault(resource.spec["name"], set()).add(str(known).partition("/")[0])
         wanted = things.things(service, self.drivers, resolved)
         if isinstance(wanted, str):
             waits.again_in = AGAIN
@@ -157,11 +178,30 @@ class Together:
         ends = [s for s in (turn.again_in, waits.again_in if waits else 0.0) if s > 0]
         return min(ends, default=0.0)
 
+    def _unclaimed(self, operation: Operation, resource: Resource, record: Record | None) -> str:
+        """Another address than was claimed: the name has others now, or has others on this node."""
+        held = self.cluster.held(record.key) if record else None
+        if (
+            not isinstance(operation, AddAddress)
+            or held is None
+            or resource.late
+            or resource.common.standby
+        ):
+            return ""
+        ip = operation.address.partition("/")[0]
+        if f"{things.ADDRESS}{ip}" in held.things:
+            return ""
+        if record:
+            self._waits.setdefault(record.key, _Waits()).anew = f"{ip} is not among what was claimed"
+        return f"{ip} is not among what was claimed: it is claimed anew once nothing of the service is up"
+
     async def enter(self, owner: Owner, operation: Operation, record: Record | None) -> str:
         """ "" when an operation that needs the claim may begin now."""
         resource = record.whole.get(owner.rid) if record else None
         if resource is None:
             return "nothing is known of it"
+        if why := self._unclaimed(operation, resource, record):
+            return why
         return await self._gate.enter(owner, operation, resource)
 
     # --- what a person asks for ------------------------------------------------------------

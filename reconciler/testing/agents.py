@@ -316,5 +316,5 @@ async def _undo(operation: Operation, owner: Owner, resource: Resource, standby:
     return line(operation.thing, str(owner), standby) if operation.verb == "start" else None
 
 
-async def _resolve(service: str, names: tuple[str, ...]) -> Mapping[str, str]:
-    return {name: name for name in names}
+async def _resolve(service: str, names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    return {name: (name,) for name in names}

@@ -29,7 +29,18 @@ def session(node: str, epoch: int = 5, **changes) -> Session:
 DEAD = session("n2", 6, open=False)
 
 
-def here(me="n1", mine=None, sure=True, claim=None, dead=(), waited=None, no_session="", slots=1, **peers):
+def here(
+    me="n1",
+    mine=None,
+    sure=True,
+    claim=None,
+    dead=(),
+    waited=None,
+    no_session="",
+    slots=1,
+    drained="",
+    **peers,
+):
     """Three nodes; `claim`: who holds slot 0; `mine`: the slot this node has."""
     nodes = {name: Peer(name, alive=name not in dead) for name in ("n1", "n2", "n3")}
     for name, changes in peers.items():
@@ -37,7 +48,10 @@ def here(me="n1", mine=None, sure=True, claim=None, dead=(), waited=None, no_ses
     own = None if mine is None else Claim(mine, me, 5)
     claims = {mine: own} if own else ({0: Claim(0, claim, 5)} if claim else {})
     sessions = {name: session(name, 6, open=False) if name in dead else session(name) for name in nodes}
-    return Situation(me, no_session, claims, slots, sessions, nodes, own, bool(own) and sure, waited or {})
+    held = bool(own) and sure
+    return Situation(
+        me, no_session, claims, slots, sessions, nodes, own, held, waited or {}, drained=drained
+    )
 
 
 def said(service, wanted, asked, situation) -> str:
@@ -64,7 +78,7 @@ def asks(verb: str, **more) -> Asked:
         (UP, NOBODY, here("n2", dead=("n1",)), "standby Claims claim"),
         (UP, NOBODY, here("n2", n1={"frozen": "by bob"}), "standby Claims claim"),
         (UP, NOBODY, here("n2", n1={"failed": {"root/web": "app#0"}}), "standby Claims claim"),
-        (UP, NOBODY, here("n1", n1={"drained": "drained by bob"}), "standby NotCandidate"),
+        (UP, NOBODY, here("n1", drained="drained by bob"), "standby NotCandidate"),
         # Somebody does, or did.
         (UP, NOBODY, here(claim="n2"), "standby Elsewhere"),
         (UP, NOBODY, here(claim="n2", dead=("n2",)), "standby Claims claim"),
@@ -75,7 +89,8 @@ def asks(verb: str, **more) -> Asked:
         (UP, NOBODY, here(mine=0, sure=False), "up Wanted claim"),
         (STANDBY, NOBODY, here("n2", mine=0), "up Held holds"),
         (STANDBY, NOBODY, here("n2"), "standby OtherNode"),
-        (UP, NOBODY, here(mine=0, n1={"drained": "drained by bob"}), "down Drained release"),
+        (UP, NOBODY, here(mine=0, drained="drained by bob"), "down Drained release"),
+        (UP, NOBODY, here("n2", n1={"drained": "drained by bob"}), "standby Claims claim"),
         # Down, frozen, nobody's.
         (DOWN, NOBODY, here(mine=0), "down AskedStop release"),
         (DOWN, NOBODY, here(), "down AskedStop"),

@@ -99,8 +99,10 @@ class Host:
                 return None
             return Address(str(owner), operation.address, operation.dev, standby)
 
-        async def resolve(service: str, names: tuple[str, ...]) -> Mapping[str, str]:
-            return {}
+        self.names: dict[str, tuple[str, ...]] = {}
+
+        async def resolve(service: str, names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+            return {name: self.names[name] for name in names if name in self.names}
 
         self.gate = Gate(self.ledger, node.cluster, undo)  # type: ignore[arg-type]  # as far as it is used
         node.cluster._listed = self.gate.count
@@ -226,3 +228,44 @@ def test_why_a_claim_is_kept_is_told():
         assert slot(bed)
 
     alone(story)
+
+
+NAMED = Resource("ip#0", "ip.fake", {"name": "web.example"})
+
+
+def test_what_is_used_of_a_name_was_claimed():
+    """Whatever the driver chooses of its answers, or remembers from before."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        host.names["web.example"] = ("192.0.2.1", "192.0.2.2")
+        turn = await host.turn(record)
+        assert (turn.holds, turn.decision.reason) == (False, "it was not looked at yet")
+        record.passes = 1
+        record.seen = {"ip#0": Observed(State.DOWN, data={"address": "192.0.2.9/24"})}
+        assert (await host.turn(record)).holds
+        held = slot(bed)
+        assert held
+        assert held.things == tuple(f"address 192.0.2.{last}" for last in (1, 2, 9))
+
+    alone(story, NAMED)
+
+
+def test_another_address_than_was_claimed_is_claimed_first():
+    """The name has another one since: two services could have the same."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        host.names["web.example"] = ("192.0.2.7",)
+        record.passes = 1
+        assert (await host.turn(record)).holds
+        assert "192.0.2.1 is not among what was claimed" in await host.enter(record, "ip#0", ADD)
+        assert not host.ledger.lines
+        host.names["web.example"] = ("192.0.2.1",)
+        await host.turn(record)
+        await nap(0.1)
+        assert (await host.turn(record)).holds
+        assert await host.enter(record, "ip#0", ADD) == ""
+        held = slot(bed)
+        assert held
+        assert held.things == ("address 192.0.2.1",)
+
+    alone(story, NAMED)
