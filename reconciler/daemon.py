@@ -169,7 +169,8 @@ async def _wired(
         queue.add(done.job.owner.service)
 
     jobs = Jobs(host, hub, desk, tell, clock, settings.max_jobs, ended)
-    jobs.under_way = programs.runner.orphans.under_way
+    orphans = programs.runner.orphans
+    jobs.under_way = lambda service: orphans.under_way(service) | host.under_way(service)
     helper = Helper()
     stack.callback(helper.shutdown, wait=False, cancel_futures=True)
     library = Library(

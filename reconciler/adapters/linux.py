@@ -43,6 +43,7 @@ class LinuxHost:
         self._runner = programs.runner
         self._announcer, self._network = arp.Announcer(), asyncio.Semaphore(NETWORK_AT_ONCE)
         self._node = records.node(settings)
+        self._late: dict[str, dict[str, str]] = {}  # by service and rid: what hung when it was given up
         self._handlers: dict[type[op.Operation], Handler] = {
             op.Exec: self._exec,
             op.Spawn: self._spawn,
@@ -88,7 +89,19 @@ class LinuxHost:
             outcome = Outcome(False, error=f"{operation}: {_told(error)}")
         except Exception as error:  # a bug costs this operation only, and is shown
             outcome = Outcome(False, error=f"{operation}: {error!r}", output=traceback.format_exc())
+        finally:
+            if self._runner.outside.hangs(str(operation)):
+                self._late.setdefault(owner.service, {})[owner.rid] = str(operation)
         return replace(outcome, seconds=loop.time() - begin)
+
+    def under_way(self, service: str) -> frozenset[str]:
+        """Resources of which a call that was given up has not come back: a mount may still come about."""
+        late = self._late.get(service)
+        if not late:
+            return frozenset()
+        for rid in [rid for rid, thing in late.items() if not self._runner.outside.hangs(thing)]:
+            del late[rid]
+        return frozenset(late)
 
     async def run_check(self, owner: Owner, check: Check) -> CheckResult:
         """A user's check. Code None: it could not be run, or not to its end; `output` says why."""

@@ -57,6 +57,10 @@ class Outside:
             raise cast(BaseException, value)
         return cast(T, value)
 
+    def hangs(self, thing: str) -> bool:
+        """A call about it was given up, or goes on: it may still do what it was to do."""
+        return thing in self._busy
+
     async def _turn(self, thing: str) -> None:
         """Wait for the thing and for room among the threads, and take both."""
         await self._room.acquire()

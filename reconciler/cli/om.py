@@ -46,6 +46,8 @@ ALONE = {
     "sync": "replicate with a task of your own",
     "run": "tasks are not supported yet",
 }
+SEEN = 5.0
+"""Seconds in which an agent sees a new document."""
 NOTHING_TO_SET = """nothing to set: what exists is seen as provisioned without being told.
 `standfast status` marks with P what is missing; `standfast provision` creates it"""
 
@@ -236,7 +238,19 @@ def _create(name: str, rest: list[str]) -> int:
     if (directory / relative).exists() or any(one["key"] == f"{namespace}/{base}" for one in known):
         raise client.Failed(client.FAILED, f"{namespace}/{base} exists: `om {name} edit config`")
     files.place(directory, relative, b"[DEFAULT]\n")
+    _until_seen(args, f"{namespace}/{base}")
     return client.OK
+
+
+def _until_seen(args: Any, key: str) -> None:
+    """What comes next is said to an agent that knows of it; one that does not look is not waited for."""
+    import time
+
+    end = time.monotonic() + SEEN
+    while time.monotonic() < end:
+        if any(one["key"] == key for one in client.get(args, "/v1/documents")["items"]):
+            return
+        time.sleep(0.05)
 
 
 def _faults(document: Document, content: bytes) -> list[str]:

@@ -254,7 +254,7 @@ def test_what_moves_in_order_is_never_twice(bed):
         assert host.run(f"cat {HOME}/handed/who").split()[-1] == name
         host.run(f"ip addr del 10.77.0.52/24 dev eth0; umount {HOME}/handed")
     things = ("address 10.77.0.52", f"mount {HOME}/handed", "program other")
-    history = bed.sampler.history()
+    history = bed.sampler.until(lambda seen: all(seen.of(thing, "n3") for thing in things))
     history.assert_never_twice(*things)
     for thing in things:
         assert [interval.host for interval in history.of(thing)] == ["n1", "n2", "n3"]

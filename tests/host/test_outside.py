@@ -2,11 +2,14 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
+from reconciler import operations as op
 from reconciler.adapters.outside import Outside
 from reconciler.errors import MayHeal
+from reconciler.model import Owner
 
 
 async def test_calls_one_after_another_share_a_thread():
@@ -50,3 +53,22 @@ async def test_a_thread_without_work_ends(monkeypatch):
         while ident in {thread.ident for thread in threading.enumerate()}:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.02)
     assert await outside.run("thing", lambda: 1, 5.0) == 1
+
+
+async def test_what_was_given_up_is_under_way_until_it_comes_back(world):
+    """A mount that hangs in the kernel may still come about: nobody may take its resource for down."""
+    release = threading.Event()
+
+    def hang(operation: Any) -> None:
+        release.wait(10)
+
+    world.host._handlers[op.Mount] = world.host._calls(hang)
+    operation = op.Mount("none", "/nowhere", "tmpfs", "", timeout=0.05)
+    outcome = await world.host.perform(operation, Owner("root/web", "fs#a"))
+    assert not outcome.ok
+    assert world.host.under_way("root/web") == {"fs#a"}
+    assert world.host.under_way("root/db") == frozenset()
+    release.set()
+    async with asyncio.timeout(2):
+        while world.host.under_way("root/web"):  # noqa: ASYNC110  # a thread tells nobody
+            await asyncio.sleep(0.005)
