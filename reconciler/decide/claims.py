@@ -176,6 +176,27 @@ def take(service: Service, wanted: tuple[Thing, ...], level: Level, me: Holder, 
     )
 
 
+def extend(
+    service: Service, claim: Claim, wanted: tuple[Thing, ...], level: Level, me: Holder, view: View
+) -> Commit | str:
+    """The commit that adds things to my claim, or why it has to wait. What it had it keeps: it may be up."""
+    more = me.claims(claim.slot, tuple(sorted({*claim.things, *(thing.name for thing in wanted)})))
+    if len(more.things) > MOST_THINGS:
+        return (
+            f"it names {len(more.things)} exclusive things, of {MOST_THINGS} that can be claimed: split it"
+        )
+    made = _holds(service.key, more, wanted, level, view)
+    if isinstance(made, str):
+        return made
+    slot_key = keys.claim(service.key, claim.slot)
+    compared = (slot_key, keys.document(service.key), *made)
+    return Commit(
+        {**me.compared, **{name: view.revision(name) for name in compared}},
+        {slot_key: written(more), **made},
+        claim=more,
+    )
+
+
 def give(service: str, claim: Claim, view: View) -> Commit:
     """The commit that releases it, whoever looks at it: the slot and each thing's hold go together."""
     slot_key = keys.claim(service, claim.slot)

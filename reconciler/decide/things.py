@@ -45,11 +45,14 @@ class Hold:
 
 
 def things(
-    service: Service, drivers: Mapping[str, Driver], resolved: Mapping[str, Collection[str]]
+    service: Service,
+    drivers: Mapping[str, Driver],
+    resolved: Mapping[str, Collection[str]],
+    skip: bool = False,
 ) -> tuple[Thing, ...] | str:
     """All that its resources name here; or why that cannot be told yet.
 
-    resolved  by host name, each address that this node might use for it.
+    resolved  by host name, each address that this node might use for it. skip: leave out those without.
     """
     found: set[Thing] = set()
     for resource in service.resources:
@@ -58,13 +61,20 @@ def things(
         for name in _exclusive(resource, drivers):
             address = name.removeprefix(ADDRESS)
             if address != name and not _literal(address):
-                if not resolved.get(address):
+                if not resolved.get(address) and not skip:
                     return f"{resource.rid}: {address} has no address yet"
-                found |= {Thing(ADDRESS + one, True) for one in resolved[address]}
+                found |= {Thing(ADDRESS + one, True) for one in resolved.get(address, ())}
             else:
                 found.add(Thing(name, _everywhere(service, resource, name)))
     wide = {thing.name for thing in found if thing.everywhere}
     return tuple(sorted(thing for thing in found if thing.everywhere or thing.name not in wide))
+
+
+def literal(service: Service, drivers: Mapping[str, Driver]) -> tuple[Thing, ...]:
+    """Of these, all that need no name resolved."""
+    found = things(service, drivers, {name: () for name in names(service, drivers)}, skip=True)
+    assert not isinstance(found, str)
+    return found
 
 
 def names(service: Service, drivers: Mapping[str, Driver]) -> tuple[str, ...]:

@@ -115,6 +115,17 @@ class Cluster:
             (self.handed_over.add if given else self.handed_over.discard)(service.key)
         return why
 
+    async def extend(self, service: Service, wanted: tuple[Thing, ...], level: Level) -> str:
+        """ "" once my claim has these things, too; else why it has to wait. May raise MayHeal."""
+        me, held = self._holder(), self.held(service.key)
+        if me is None or held is None:
+            return "its claim is not held here"
+        made = claims.extend(service, held, wanted, level, me, self.view)
+        if isinstance(made, str):
+            self._waiting.add(service.key)
+            return made
+        return await self._commit(service.key, made, me)
+
     async def release(self, service: str) -> str:
         """ "" once no claim of mine is left, else why it stays. May raise MayHeal."""
         me = self._holder()

@@ -21,7 +21,7 @@ from reconciler.engine.gate import Gate
 from reconciler.engine.jobs import Jobs
 from reconciler.engine.record import Record
 from reconciler.errors import MayHeal, NeedsPerson
-from reconciler.model import Goal, Owner, Resource, ServiceGoal, State
+from reconciler.model import Goal, Owner, Resource, Service, ServiceGoal, State
 from reconciler.operations import AddAddress, Operation
 
 AGAIN = 0.5
@@ -41,7 +41,8 @@ class _Waits:
     since: dict[str, float] = field(default_factory=dict)
     why: str = ""
     stays: str = ""
-    anew: str = ""  # why its claim is to be given back, and taken with other things
+    anew: str = ""  # why its claim has to have other addresses, too
+    covered: Service | None = None  # the document of which the claim has all things
     again_in: float = 0.0
 
 
@@ -74,10 +75,9 @@ class Together:
         if made.act == "release" and waits.stays:
             because = (*made.decision.because, f"its claim is kept: {waits.stays}")
             return replace(made, decision=replace(made.decision, because=because))
-        if made.act == "" and made.holds and waits.anew and not self._gate.count(record.key):
-            waits.why, waits.anew = waits.anew, ""
-            await self._give_back(record, waits)
-            return self._turn(record, wanted, asked)
+        if made.act == "" and made.holds and (why := await self._extend(record, waits)):
+            because = (*made.decision.because, why)
+            return replace(made, decision=replace(made.decision, because=because), holds=False)
         if made.act != "claim":
             return made
         waits.why = await self._claim(record, waits)
@@ -92,13 +92,26 @@ class Together:
         goal = made.decision.goal if made.decision.goal is ServiceGoal.ABSENT else ServiceGoal.STANDBY
         return replace(made, decision=Decision(goal, "Waits", because), holds=False)
 
-    async def _give_back(self, record: Record, waits: _Waits) -> None:
-        """To claim it anew, with the things of now."""
-        waits.again_in = AT_ONCE
-        try:
-            await self.cluster.release(record.key)
-        except (MayHeal, NeedsPerson) as fault:
-            waits.why, waits.again_in = str(fault), AGAIN
+    async def _extend(self, record: Record, waits: _Waits) -> str:
+        """ "" when the claim has all that the document in force names: an edit may have added to it."""
+        service, held = record.service, self.cluster.held(record.key)
+        if held is None or (waits.covered is service and not waits.anew):
+            return ""
+        wanted = await self._things(record, waits) if waits.anew else things.literal(service, self.drivers)
+        if isinstance(wanted, str):
+            return wanted
+        missing = tuple(thing for thing in wanted if thing.name not in held.things)
+        why = ""
+        if missing:
+            try:
+                why = await self.cluster.extend(service, missing, claims.needed(service, self.drivers))
+            except (MayHeal, NeedsPerson) as fault:
+                why = f"the store does not give its claim: {fault}"
+        if why:
+            waits.again_in = AT_ONCE if why == QUICKER else AGAIN
+            return why
+        waits.covered, waits.anew = service, ""
+        return ""
 
     def _turn(self, record: Record, wanted: Decision, asked: Asked) -> Turn:
         waits, now = self._waits.setdefault(record.key, _Waits()), asyncio.get_running_loop().time()
@@ -108,7 +121,8 @@ class Together:
         waits.since = {made.timer: waits.since.get(made.timer, now)} if made.timer else {}
         return made
 
-    async def _claim(self, record: Record, waits: _Waits) -> str:
+    async def _things(self, record: Record, waits: _Waits) -> tuple[things.Thing, ...] | str:
+        """All that it needs here, names with every address that may be used; or what it waits for."""
         service = record.service
         names = things.names(service, self.drivers)
         if names and not record.passes:  # a driver may go on with an address that it remembers
@@ -119,9 +133,15 @@ class Together:
             seen = record.seen.get(resource.rid)
             if seen and (known := seen.data.get("address")) and resource.spec.get("name") in names:
                 resolved.setdefault(resource.spec["name"], set()).add(str(known).partition("/")[0])
-        wanted = things.things(service, self.drivers, resolved)
-        if isinstance(wanted, str):
+        found = things.things(service, self.drivers, resolved)
+        if isinstance(found, str):
             waits.again_in = AGAIN
+        return found
+
+    async def _claim(self, record: Record, waits: _Waits) -> str:
+        service = record.service
+        wanted = await self._things(record, waits)
+        if isinstance(wanted, str):
             return wanted
         if why := self.behind(record):  # told anew when that is in force
             return why
@@ -193,7 +213,7 @@ class Together:
             return ""
         if record:
             self._waits.setdefault(record.key, _Waits()).anew = f"{ip} is not among what was claimed"
-        return f"{ip} is not among what was claimed: it is claimed anew once nothing of the service is up"
+        return f"{ip} is not among what was claimed: it is claimed first"
 
     async def enter(self, owner: Owner, operation: Operation, record: Record | None) -> str:
         """ "" when an operation that needs the claim may begin now."""

@@ -260,12 +260,31 @@ def test_another_address_than_was_claimed_is_claimed_first():
         assert "192.0.2.1 is not among what was claimed" in await host.enter(record, "ip#0", ADD)
         assert not host.ledger.lines
         host.names["web.example"] = ("192.0.2.1",)
-        await host.turn(record)
-        await nap(0.1)
         assert (await host.turn(record)).holds
         assert await host.enter(record, "ip#0", ADD) == ""
         held = slot(bed)
         assert held
-        assert held.things == ("address 192.0.2.1",)
+        assert held.things == ("address 192.0.2.1", "address 192.0.2.7")  # the old one may be up
 
     alone(story, NAMED)
+
+
+def test_what_an_edit_adds_is_claimed_before_it_goes_up():
+    """An edit of what only this node names (`name@n1`) needs no stop as others see it."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        assert (await host.turn(record)).holds
+        record.service = web(IP, Resource("ip#1", "ip.fake", {"name": "192.0.2.2"}))
+        assert (await host.turn(record)).holds
+        held = slot(bed)
+        assert held
+        assert held.things == ("address 192.0.2.1", "address 192.0.2.2")
+        other = '[{"service": "root/db", "slot": 0, "node": "n1", "epoch": 1, "everywhere": true}]'
+        await bed.put(keys.thing("address 192.0.2.3"), other)
+        await nap(0.1)
+        record.service = web(IP, Resource("ip#1", "ip.fake", {"name": "192.0.2.3"}))
+        turn = await host.turn(record)
+        assert not turn.holds
+        assert "waits for address 192.0.2.3: root/db has it" in turn.decision.reason
+
+    alone(story)
