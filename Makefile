@@ -1,5 +1,5 @@
 # `make run` tries it, `make test` tests it. Everything lives in .venv; nothing else of the machine is touched
-# but for `make test`, which installs missing test tools with apt where it runs as root.
+# but for `make test` and `make bench`, which install missing tools with apt where it runs as root.
 SHELL := /bin/bash
 PY := .venv/bin/python
 STAMP := .venv/.stamp
@@ -46,6 +46,7 @@ lint: $(DEV)
 	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
 
 bench: $(DEV)
+	@./tests/tools.sh
 	@$(PY) -m tests.bench
 
 schemas: $(STAMP)

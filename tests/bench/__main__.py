@@ -27,8 +27,17 @@ ROWS: dict[str, Callable[[Size], list[Row]]] = {
 }
 
 
+UNLIKE_INSTALLED = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+"""With the first of them set, what an installed package has compiled is compiled at each start."""
+
+
 def measured(names: Iterable[str], size: Size) -> list[Row]:
-    """The rows of these, one after another; a dot on stderr for each."""
+    """The rows of these, one after another; a dot on stderr for each.
+
+    Ours and the yardsticks run alike, without what a shell may have set for Python.
+    """
+    for name in UNLIKE_INSTALLED:
+        os.environ.pop(name, None)
     rows: list[Row] = []
     for name in names:
         print(f"{name} …", end=" ", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """The bench itself runs: its cheap rows, in the smallest size. What they measure is not judged here."""
 
 import json
+import os
 
 import pytest
 
@@ -34,6 +35,8 @@ class TestOnTheRealKernel:
 
     def test_cheap_rows_run(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(bench, "QUICK", SMALLEST)
+        for name in bench.UNLIKE_INSTALLED:
+            monkeypatch.setenv(name, "1")  # what the bench takes away comes back
         out = tmp_path / "bench.json"
         monkeypatch.setattr(
             "sys.argv", ["bench", "--quick", "--json", str(out), "address", "file", "start"]
@@ -43,6 +46,7 @@ class TestOnTheRealKernel:
         assert [row["name"] for row in rows] == ["address", "address-ms", "file", "start", "stop"]
         assert all(row["ours"] > 0 for row in rows)
         assert "ip addr del → back" in capsys.readouterr().out
+        assert not set(bench.UNLIKE_INSTALLED) & os.environ.keys()
 
     def test_without_runit_its_row_says_so(self, monkeypatch):
         monkeypatch.setenv("PATH", "/nowhere")
