@@ -179,7 +179,7 @@ def take(service: Service, wanted: tuple[Thing, ...], level: Level, me: Holder, 
 def extend(
     service: Service, claim: Claim, wanted: tuple[Thing, ...], level: Level, me: Holder, view: View
 ) -> Commit | str:
-    """The commit that adds things to my claim, or why it has to wait. What it had it keeps: it may be up."""
+    """The commit that adds things to my claim, or why it has to wait. What it had stays: it may be up."""
     more = me.claims(claim.slot, tuple(sorted({*claim.things, *(thing.name for thing in wanted)})))
     if len(more.things) > MOST_THINGS:
         return (

@@ -72,7 +72,7 @@ def things(
 
 def literal(service: Service, drivers: Mapping[str, Driver]) -> tuple[Thing, ...]:
     """Of these, all that need no name resolved."""
-    found = things(service, drivers, {name: () for name in names(service, drivers)}, skip=True)
+    found = things(service, drivers, dict.fromkeys(names(service, drivers), ()), skip=True)
     assert not isinstance(found, str)
     return found
 
