@@ -77,6 +77,7 @@ def _together(made: Running, member: Member) -> Together:
 
     together = Together(made.settings.node, member.cluster, member.gate, made.drivers, resolve)
     together.confirm_off, together.maintain = member.keeper.confirm_off, member.maintain
+    together.cannot = lambda key: _cannot(made, key)
     together.drained = lambda: _drained(made)
     together.jobs, made.reconciler.together = made.jobs, together
     made.jobs.gate = lambda owner, op: together.enter(owner, op, made.records.get(owner.service))
@@ -123,6 +124,11 @@ def _fencer(made: Running, member: Member, say: Say) -> Fencer:
         fenced,
         lambda text, ok: say("Fencing", text, ok),
     )
+
+
+def _cannot(made: Running, key: str) -> str:
+    why = made.library.refused_here.get(key, "")
+    return f"refuses its document: {why}" if why else ""
 
 
 def _drained(made: Running) -> str:

@@ -52,6 +52,7 @@ class KeptGuard:
             self.lost.set()
             with contextlib.suppress(MayHeal, OSError):
                 await self._client.disconnect()
+            client: GuardClient | None = None
             try:
                 client = await self._connect()
                 await self._give(client)
@@ -62,6 +63,8 @@ class KeptGuard:
                 self.trouble = ""
             except (MayHeal, NeedsPerson, OSError) as fault:
                 self.trouble = str(fault)
+                if client:  # nothing is known of what it lists: begin with it again
+                    await client.disconnect()
                 await asyncio.sleep(PAUSE)
 
     async def _give(self, client: GuardClient) -> None:

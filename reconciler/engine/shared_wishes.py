@@ -94,12 +94,9 @@ class SharedWishes:
         mine = self._mine.get(service)
         if mine is None:
             return
-        key = keys.wish(service)
-        text = None if mine.asked == NOBODY else json.dumps(written(mine.asked), sort_keys=True)
-        if text is None:
-            revision = await self._store.commit({key: mine.over}, {}, (key,))
-        else:
-            revision = await self._store.commit({key: mine.over}, {key: text})
+        # Never deleted: a word that was given up may come late, and a key that is absent is absent again.
+        key, text = keys.wish(service), json.dumps(written(mine.asked), sort_keys=True)
+        revision = await self._store.commit({key: mine.over}, {key: text})
         if revision is not None:
             self._follower.own(key, text, revision)
         else:  # seen now, so that asking again is of use
@@ -114,7 +111,7 @@ class SharedWishes:
             if revision is None:
                 self._lost.add(service)
         elif revision is not None and service in self._mine:
-            self._mine[service].over = 0 if mine.asked == NOBODY else revision
+            self._mine[service].over = revision
             self._news.set()
         self._changed(service)
 

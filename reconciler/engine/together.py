@@ -55,6 +55,7 @@ class Together:
         self._waits: dict[str, _Waits] = {}
         # Set by who wires the parts.
         self.jobs: Jobs
+        self.cannot: Callable[[str], str] = lambda key: ""  # why this node refuses its document
         self.drained: Callable[[], str] = lambda: ""  # by whom this node is, before the store says so
         self.confirm_off: Callable[[str], Awaitable[bool]]
         self.maintain: Callable[[bool], Awaitable[None]]
@@ -329,7 +330,8 @@ class Together:
         started = (
             max(record.since.values(), default=0.0) if not loose and instance["avail"] == "up" else 0.0
         )
-        return Told(dict(instance), record.service.generation, record.attempt.failed, "", loose, started)
+        failed, cannot = record.attempt.failed, self.cannot(record.key)
+        return Told(dict(instance), record.service.generation, failed, cannot, loose, started)
 
     def _aside(self, record: Record, rid: str) -> bool:
         common = record.whole[rid].common if rid in record.whole else None
