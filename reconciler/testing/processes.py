@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
+from reconciler.errors import MayHeal, NeedsPerson
 from reconciler.testing.simloop import SimLoop
 
 T = TypeVar("T")
@@ -112,9 +113,13 @@ class Process:
         self.tasks.append(task)
 
     def untaken(self) -> list[BaseException]:
-        """Exceptions of its tasks that nobody asked for."""
+        """Exceptions of its tasks that nobody asked for.
+
+        Who was killed may have been about to ask: what may heal, or needs a person, is no bug of his.
+        """
         failed = [task for task in self.tasks if getattr(task, "_log_traceback", False)]
-        return [fault for task in failed if (fault := task.exception())]
+        faults = [fault for task in failed if (fault := task.exception())]
+        return [f for f in faults if self.alive or not isinstance(f, MayHeal | NeedsPerson)]
 
 
 class ProcessLoop(SimLoop):
