@@ -23,7 +23,6 @@ HELP = {
 PARTS = ("start", "stop", "restart", "provision", "unprovision", "clear")
 DESTROY = ("unprovision", "purge")
 NODE = ("freeze", "thaw", "drain")
-MOVES = ("switch", "takeover", "giveback")
 
 
 def arguments(parser: Any) -> None:

@@ -42,7 +42,7 @@ class Situation:
     mine: Claim | None
     sure: bool
     waited: Mapping[str, float]
-    drained: str = ""
+    drained: str
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Turn:
     asked: Asked
     timer: str = ""
     again_in: float = 0.0
+
+    def because(self, why: str, holds: bool) -> "Turn":
+        """The same, with one more reason."""
+        because = (*self.decision.because, why)
+        return replace(self, decision=replace(self.decision, because=because), holds=holds)
 
 
 def turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:

@@ -198,7 +198,9 @@ class Cluster:
         session = standing.current(self._clock.boottime())
         return Holder(session, standing.revision) if session else None
 
-    def situation(self, node: str, service: Service, waited: Mapping[str, float]) -> Situation:
+    def situation(
+        self, node: str, service: Service, waited: Mapping[str, float], drained: str
+    ) -> Situation:
         """What `decide.turn` goes by."""
         me, standing = self._holder(), self._standing()
         if not self.follower.ready.is_set():
@@ -215,6 +217,7 @@ class Cluster:
             mine(service.key, me.session, self.view) if me else None,
             self.held(service.key) is not None,
             waited,
+            drained,
         )
 
     # --- what changed ----------------------------------------------------------------------

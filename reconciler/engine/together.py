@@ -5,16 +5,18 @@ What the passes ask besides facts, where several hosts share a store.
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from reconciler.contracts import Driver
-from reconciler.decide import claims, keys, things
+from reconciler.decide import claims, keys, moves, things
 from reconciler.decide.asked import Asked, Frozen, Wish, frozen
 from reconciler.decide.candidates import candidates
 from reconciler.decide.hosts import Told
 from reconciler.decide.placement import Decision
 from reconciler.decide.plan import Situation
+from reconciler.decide.sessions import Level
 from reconciler.decide.turn import Turn, turn
 from reconciler.engine.cluster import QUICKER, Cluster
 from reconciler.engine.gate import Gate
@@ -30,18 +32,18 @@ AT_ONCE = 0.02
 GONE = (State.DOWN, State.ELSEWHERE)
 UP = (State.UP, State.WARN)
 
+Commit = Callable[[Service, tuple[things.Thing, ...], Level], Awaitable[str]]
 Resolve = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, tuple[str, ...]]]]
 """All addresses of a service's host names, as far as they have one."""
 
 
 @dataclass
 class _Waits:
-    """Since when a service waits (loop time), by what for; what its claim waits for, and its release."""
+    """Since when a service waits (loop time), by what for; and why its claim is not given back."""
 
     since: dict[str, float] = field(default_factory=dict)
-    why: str = ""
     stays: str = ""
-    anew: str = ""  # why its claim has to have other addresses, too
+    anew: bool = False  # its claim has to have other addresses, too
     covered: Service | None = None  # the document of which the claim has all things
     again_in: float = 0.0
 
@@ -52,7 +54,7 @@ class Together:
     ) -> None:
         self.node, self.cluster, self._gate = node, cluster, gate
         self.drivers, self._resolve = drivers, resolve
-        self._waits: dict[str, _Waits] = {}
+        self._waits: defaultdict[str, _Waits] = defaultdict(_Waits)
         # Set by who wires the parts.
         self.jobs: Jobs
         self.cannot: Callable[[str], str] = lambda key: ""  # why this node refuses its document
@@ -70,28 +72,25 @@ class Together:
 
     async def turn(self, record: Record, wanted: Decision, asked: Asked) -> Turn:
         """Whose turn it is; with the claim taken, if it is ours and is to be had."""
-        made = self._turn(record, wanted, asked)
-        waits = self._waits.setdefault(record.key, _Waits())
-        waits.why, waits.again_in = "", 0.0
+        made, waits = self._turn(record, wanted, asked), self._waits[record.key]
+        waits.again_in = 0.0
         if made.act == "release" and waits.stays:
-            because = (*made.decision.because, f"its claim is kept: {waits.stays}")
-            return replace(made, decision=replace(made.decision, because=because))
+            return made.because(f"its claim is kept: {waits.stays}", made.holds)
         if made.act == "" and made.holds and (why := await self._extend(record, waits)):
-            because = (*made.decision.because, why)
-            return replace(made, decision=replace(made.decision, because=because), holds=False)
+            return made.because(why, holds=False)
         if made.act != "claim":
             return made
-        waits.why = await self._claim(record, waits)
+        why = await self._claim(record, waits)
         # Whoever gave it back has seen its addresses gone: nobody need be asked whether they are.
-        record.handed_over = not waits.why and record.key in self.cluster.handed_over
+        record.handed_over = not why and record.key in self.cluster.handed_over
         made = self._turn(record, wanted, asked)
-        if made.holds or not waits.why:
+        if made.holds or not why:
             return made
-        because = (*made.decision.because, waits.why)
+        made = made.because(why, holds=False)
         if self.cluster.mine(record.key):  # not confirmed yet: what is up stays, and nothing is begun
-            return replace(made, decision=replace(made.decision, because=because), holds=False)
+            return made
         goal = made.decision.goal if made.decision.goal is ServiceGoal.ABSENT else ServiceGoal.STANDBY
-        return replace(made, decision=Decision(goal, "Waits", because), holds=False)
+        return replace(made, decision=Decision(goal, "Waits", made.decision.because))
 
     async def _extend(self, record: Record, waits: _Waits) -> str:
         """ "" when the claim has all that the document in force names: an edit may have added to it."""
@@ -102,22 +101,28 @@ class Together:
         if isinstance(wanted, str):
             return wanted
         missing = tuple(thing for thing in wanted if thing.name not in held.things)
-        why = ""
-        if missing:
-            try:
-                why = await self.cluster.extend(service, missing, claims.needed(service, self.drivers))
-            except (MayHeal, NeedsPerson) as fault:
-                why = f"the store does not give its claim: {fault}"
-        if why:
-            waits.again_in = AT_ONCE if why == QUICKER else AGAIN
+        if missing and (why := await self._asked(self.cluster.extend, service, missing, waits)):
             return why
-        waits.covered, waits.anew = service, ""
+        waits.covered, waits.anew = service, False
         return ""
 
+    async def _asked(
+        self, commit: Commit, service: Service, wanted: tuple[things.Thing, ...], waits: _Waits
+    ) -> str:
+        """ "" once the store has it, else why not; and when to ask again, if nothing else tells."""
+        try:
+            why = await commit(service, wanted, claims.needed(service, self.drivers))
+        except (MayHeal, NeedsPerson) as fault:
+            waits.again_in = AGAIN
+            return f"the store does not give its claim: {fault}"
+        if why == QUICKER:
+            waits.again_in = AT_ONCE
+        return why
+
     def _turn(self, record: Record, wanted: Decision, asked: Asked) -> Turn:
-        waits, now = self._waits.setdefault(record.key, _Waits()), asyncio.get_running_loop().time()
+        waits, now = self._waits[record.key], asyncio.get_running_loop().time()
         waited = {name: now - at for name, at in waits.since.items()}
-        here = replace(self.cluster.situation(self.node, record.service, waited), drained=self.drained())
+        here = self.cluster.situation(self.node, record.service, waited, self.drained())
         made = turn(record.service, wanted, asked, here)
         waits.since = {made.timer: waits.since.get(made.timer, now)} if made.timer else {}
         return made
@@ -149,14 +154,7 @@ class Together:
         if record.service is not service:
             waits.again_in = AT_ONCE
             return QUICKER
-        try:
-            why = await self.cluster.claim(service, wanted, claims.needed(service, self.drivers))
-        except (MayHeal, NeedsPerson) as fault:
-            waits.again_in = AGAIN
-            return f"the store does not give its claim: {fault}"
-        if why == QUICKER:
-            waits.again_in = AT_ONCE
-        return why
+        return await self._asked(self.cluster.claim, service, wanted, waits)
 
     # --- after it --------------------------------------------------------------------------
 
@@ -164,7 +162,7 @@ class Together:
         """What was seen gone leaves the guard's list, and what is up is on it; with nothing up any more
         the claim is given back.
         """
-        waits = self._waits.setdefault(record.key, _Waits())
+        waits = self._waits[record.key]
         busy = self.jobs.of(record.key)
         try:
             for rid, s in reversed(list(made.items())):
@@ -199,93 +197,41 @@ class Together:
         ends = [s for s in (turn.again_in, waits.again_in if waits else 0.0) if s > 0]
         return min(ends, default=0.0)
 
-    def _unclaimed(self, operation: Operation, resource: Resource, record: Record | None) -> str:
-        """Another address than was claimed: the name has others now, or has others on this node."""
-        held = self.cluster.held(record.key) if record else None
-        if (
-            not isinstance(operation, AddAddress)
-            or held is None
-            or resource.late
-            or resource.common.standby
-        ):
-            return ""
-        ip = operation.address.partition("/")[0]
-        if f"{things.ADDRESS}{ip}" in held.things:
-            return ""
-        if record:
-            self._waits.setdefault(record.key, _Waits()).anew = f"{ip} is not among what was claimed"
-        return f"{ip} is not among what was claimed: it is claimed first"
-
     async def enter(self, owner: Owner, operation: Operation, record: Record | None) -> str:
         """ "" when an operation that needs the claim may begin now."""
         resource = record.whole.get(owner.rid) if record else None
-        if resource is None:
+        if record is None or resource is None:
             return "nothing is known of it"
         if why := self._unclaimed(operation, resource, record):
             return why
         return await self._gate.enter(owner, operation, resource)
 
+    def _unclaimed(self, operation: Operation, resource: Resource, record: Record) -> str:
+        """Another address than was claimed: the name has others now, or has others on this node."""
+        if not isinstance(operation, AddAddress) or resource.late or resource.common.standby:
+            return ""
+        held, ip = self.cluster.held(record.key), operation.address.partition("/")[0]
+        if held is None or f"{things.ADDRESS}{ip}" in held.things:
+            return ""
+        self._waits[record.key].anew = True
+        return f"{ip} is not among what was claimed: it is claimed first"
+
     # --- what a person asks for ------------------------------------------------------------
 
     def move(self, record: Record, wish: Wish) -> tuple[str, str]:
-        """From where and to where a move leads: one of the two. Raises NeedsPerson when nowhere."""
-        service, peers = record.service, self.cluster.peers.all
-        holders = self.holders(record)
-        if wish.verb == "takeover":
-            return "", self.node
-        if wish.verb == "giveback":
-            best = candidates(service, peers).ranked
-            if not best:
-                raise NeedsPerson(f"{record.key}: no node may run it: `standfast why {record.key}`")
-            return "", best[0]
-        if wish.to:
-            return "", wish.to
-        if not holders:
-            raise NeedsPerson(f"{record.key}: no node holds it; say where to: --to NODE, or `start`")
-        return holders[0], ""
+        """From where and to where it leads. Raises NeedsPerson when nowhere."""
+        return moves.ways(record.service, wish, self.node, self.holders(record), self.cluster.peers.all)
 
     def refusal(self, record: Record, wish: Wish) -> str:
         """Why the cluster as it is now cannot do what is asked, "" when it can."""
-        service, holders = record.service, self.holders(record)
         if not self.cluster.follower.ready.is_set():
             return f"the store has not been read yet; {self.cluster.trouble}".rstrip("; ")
-        once = wish.verb == "start" and wish.node and service.topology == "failover"
-        if once and holders and self.node not in holders:
-            where = f"standfast switch {record.key} --to {self.node}"
-            return f"{holders[0]} holds it: `{where}` moves it here"
-        if wish.verb != "switch":
-            return ""
-        if service.topology != "failover":
-            return (
-                f"it is {service.topology}: its instances are not moved; drain a node, or change its target"
-            )
-        if wish.to in holders:
-            return f"{wish.to} holds it already"
-        if service.state == "stopped":
-            return f"git says stopped ({service.source}:{service.line})"
-        found = candidates(service, self.cluster.peers.all)
-        if wish.to and wish.to not in service.nodes:
-            return f"{wish.to} is not among its nodes ({', '.join(service.nodes)})"
-        if (
-            wish.to
-            and wish.to not in found.ranked
-            and not found.excluded[wish.to].startswith("placement: none")
-        ):
-            return f"{wish.to} {found.excluded[wish.to]}"
-        if wish.away and not set(found.ranked) - {wish.away}:
-            reasons = "; ".join(
-                f"{node} {why}" for node, why in found.excluded.items() if node != wish.away
-            )
-            return f"no other node may take it: {reasons or 'it has no other'}"
-        return ""
+        holders = self.holders(record)
+        return moves.refusal(record.service, wish, self.node, holders, self.cluster.peers.all)
 
     def passed_over(self, wish: Wish | None) -> Wish | None:
         """A rolling restart without those at its head that are dead."""
-        if wish is None or not wish.left:
-            return wish
-        alive = [name for name in wish.left if (peer := self.cluster.peers.all.get(name)) and peer.alive]
-        skipped = wish.left.index(alive[0]) if alive else len(wish.left)
-        return replace(wish, left=wish.left[skipped:], phase="down" if skipped else wish.phase)
+        return moves.passed_over(wish, self.cluster.peers.all)
 
     def others(self, record: Record) -> list[str]:
         """Other nodes that may take it now."""

@@ -8,6 +8,7 @@ from typing import Any
 from reconciler.contracts import Clock, Event, Recorder
 from reconciler.decide.asked import DEADLINE, NOBODY, Asked, Frozen, Wish
 from reconciler.decide.backoff import Budget
+from reconciler.decide.moves import MOVES
 from reconciler.decide.placement import beyond, named, refusal, short_of
 from reconciler.engine.desk import Desk
 from reconciler.engine.record import Attempt, Record
@@ -16,7 +17,6 @@ from reconciler.errors import NeedsPerson
 from reconciler.model import Goal, settled
 
 ONE_OFF = ("restart", "provision", "unprovision", "purge", "switch")
-MOVES = ("switch", "takeover", "giveback")
 
 
 class Wishes:
