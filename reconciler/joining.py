@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 
 from reconciler.adapters.clock import SystemClock
@@ -38,7 +39,7 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
 
     together = _together(made, member)
     travel = _travel(made, member)
-    together.behind = travel.behind
+    together.behind, together.cannot = travel.behind, travel.cannot
     neighbours = _neighbours(made, member, together)
     made.agent.among(neighbours)
     made.of_cluster = lambda: {
@@ -77,7 +78,6 @@ def _together(made: Running, member: Member) -> Together:
 
     together = Together(made.settings.node, member.cluster, member.gate, made.drivers, resolve)
     together.confirm_off, together.maintain = member.keeper.confirm_off, member.maintain
-    together.cannot = lambda key: _cannot(made, key)
     together.drained = lambda: _drained(made)
     together.jobs, made.reconciler.together = made.jobs, together
     made.jobs.gate = lambda owner, op: together.enter(owner, op, made.records.get(owner.service))
@@ -126,11 +126,6 @@ def _fencer(made: Running, member: Member, say: Say) -> Fencer:
     )
 
 
-def _cannot(made: Running, key: str) -> str:
-    why = made.library.refused_here.get(key, "")
-    return f"refuses its document: {why}" if why else ""
-
-
 def _drained(made: Running) -> str:
     drained = made.desk.node_drained()
     return f"drained by {drained.who}" if drained else ""
@@ -139,19 +134,17 @@ def _drained(made: Running) -> str:
 async def _told_of_us(made: Running, member: Member) -> None:
     """For ever: what the others go by when they choose a node."""
     settings = made.settings
+    constant = Host(settings.env, version("standfast"), settings.labels)
     while True:
-        free = await asyncio.to_thread(room)
-        frozen = made.desk.node_frozen()
-        host = Host(
-            settings.env,
-            version("standfast"),
-            settings.labels,
-            free.load,
-            round(candidates.score(free.load, free.memory, free.swap)),
-            free.memory,
-            free.swap,
-            str(frozen) if frozen else "",
-            _drained(made),
+        free, frozen = await asyncio.to_thread(room), made.desk.node_frozen()
+        host = replace(
+            constant,
+            load=free.load,
+            score=round(candidates.score(free.load, free.memory, free.swap)),
+            memory=free.memory,
+            swap=free.swap,
+            frozen=str(frozen) if frozen else "",
+            drained=_drained(made),
         )
         member.statuses.put_host(hosts.written(host))
         await asyncio.sleep(LOOK)

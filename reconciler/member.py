@@ -5,7 +5,6 @@ The session is renewed on a thread of its own, begun before anything else of the
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ from reconciler.settings import Etcd, Settings
 
 AGAIN = 2.0
 """Seconds until a membership that ended is tried again."""
-log = logging.getLogger("standfast")
 Say = Callable[[str, str, bool], None]
 """Reason, text, and whether it is good news."""
 
@@ -53,12 +51,10 @@ class Seams:
 
 @dataclass
 class Member:
-    settings: Settings
     timing: Timing
     level: sessions.Level
     guard: KeptGuard
     keeper: "Keeper"
-    store: EtcdStore
     cluster: Cluster
     gate: Gate
     wishes: SharedWishes
@@ -183,9 +179,7 @@ async def membership(
         guard.back = gate.start
         wishes = SharedWishes(main, cluster.follower, lambda service: seams.changed(service))
         statuses = Statuses(main, settings.node, lambda: keeper.standing, {})
-        yield Member(
-            settings, timing, level, guard, keeper, main, cluster, gate, wishes, statuses, accepted
-        )
+        yield Member(timing, level, guard, keeper, cluster, gate, wishes, statuses, accepted)
 
 
 def _undo(at: undo.Places) -> Callable[[Operation, Owner, Resource, bool], Awaitable[Line | None]]:

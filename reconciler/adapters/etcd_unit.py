@@ -15,7 +15,6 @@ from reconciler.settings import Etcd
 
 QUOTA = 2 << 30
 """Bytes; what our keys need is thousands of times less."""
-CLIENT, PEER, ENROL = 2379, 2380, 2381
 SERVICE = "standfast-etcd.service"
 PEER_NAME = "standfast-member"
 """Common name of what members show each other: no other certificate is let in between them."""

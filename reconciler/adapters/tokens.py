@@ -16,7 +16,6 @@ from reconciler.errors import NeedsPerson
 
 BEGIN = "sf1."
 KEYS = "tokens/"
-VALID = 3600.0  # seconds
 
 
 @dataclass(frozen=True)

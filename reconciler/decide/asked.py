@@ -107,7 +107,7 @@ class Asked:
     ended: Ended | None = None
     moves: tuple[float, ...] = ()
 
-    def over(self, state: str, message: str = "") -> "Asked":
+    def ended_as(self, state: str, message: str = "") -> "Asked":
         """The one-off wish has ended so."""
         return replace(self, wish=None, ended=Ended(self.wish, state, message) if self.wish else self.ended)
 

@@ -37,6 +37,10 @@ class Here:
     gives_away: bool = False  # it is not the start that failed: what was up was lost too often
 
 
+FAILED = ("StartFailed", "GivesAway")
+"""Codes of a service that is down because it did not stay up here; nobody wants it so."""
+
+
 def decide(service: Service, asked: Asked, here: Here, deleted: bool = False) -> Decision:
     """The goal of one service on this node. Pure; `asked` without what has run out."""
     wanted = _wanted(service, asked, here, deleted)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from reconciler.decide import backoff
 from reconciler.decide.asked import Wish
 from reconciler.decide.backoff import Budget
-from reconciler.decide.placement import Decision, in_effect, named
+from reconciler.decide.placement import FAILED, Decision, in_effect, named
 from reconciler.decide.plan import UPWARD, Situation, to_destroy
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended
@@ -188,7 +188,7 @@ def judge_attempt(
     if decision.goal is not ServiceGoal.UP or record.up_as_wanted():
         record.handed_over = False  # of the start that follows it alone
     if decision.goal is not ServiceGoal.UP:
-        if decision.code not in ("StartFailed", "GivesAway"):
+        if decision.code not in FAILED:
             record.attempt = Attempt()
         return ""
     up = [rid for rid, goal in record.goals.items() if goal in UPWARD]

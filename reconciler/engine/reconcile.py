@@ -167,7 +167,7 @@ class Reconciler:
         asked, now = self._desk.asked(key), self._clock.wall()
         current = asked.current(now)
         if self.together and (wish := self.together.passed_over(current.wish)) != current.wish:
-            current = replace(current, wish=wish) if wish and wish.left else current.over("fulfilled")
+            current = replace(current, wish=wish) if wish and wish.left else current.ended_as("fulfilled")
         if current != asked:
             for kind in ("standing", "wish", "frozen"):
                 old = getattr(asked, kind)
@@ -175,7 +175,7 @@ class Reconciler:
                     record = self.records[key]
                     if kind == "wish":
                         waits = "; ".join(f"{w.rid}: {w.why}" for w in record.plan.waiting)
-                        ended = asked.over("expired", waits or "not fulfilled in time").ended
+                        ended = asked.ended_as("expired", waits or "not fulfilled in time").ended
                         current = replace(current, ended=ended)
                     self._event(record, "wish", f"{old}: its time is over", reason="Expired", ok=False)
             self._desk.put_asked(key, current)
@@ -251,7 +251,7 @@ class Reconciler:
         if why:
             self._event(record, "state", f"start failed: {why}", reason="StartFailed", ok=False)
             if decision.code == "AskedSwitch":
-                self._desk.put_asked(record.key, self._desk.asked(record.key).over("failed", why))
+                self._desk.put_asked(record.key, self._desk.asked(record.key).ended_as("failed", why))
             return True
         if self.together and decision.goal is ServiceGoal.UP:
             tell = partial(self._event, record, "state", ok=False)
@@ -322,7 +322,9 @@ class Reconciler:
             now = self._desk.asked(record.key)
             if after is None:
                 self._event(record, "wish", f"{wish}: done", reason="Fulfilled")
-            self._desk.put_asked(record.key, replace(now, wish=after) if after else now.over("fulfilled"))
+            self._desk.put_asked(
+                record.key, replace(now, wish=after) if after else now.ended_as("fulfilled")
+            )
             if after is None and wish.verb == "purge":
                 self.discard(record.key)
         for rid, s in made.items():

@@ -85,6 +85,7 @@ class Travel:
         self._offers: dict[str, Offer | None] = {}  # to be applied, or removed (None)
         self._waits: dict[str, str] = {}
         self._arrived: dict[str, None] = {}
+        self._stale = False  # what is said of files may be something else now
         self._news = asyncio.Event()
 
     # --- asked by the library --------------------------------------------------------------
@@ -121,6 +122,11 @@ class Travel:
             return ""
         why = self.shelf.refused_here.get(record.key, "it was read a moment ago")
         return f"the document of {stored.node} ({stored.path}) is not in force here: {why}"
+
+    def cannot(self, key: str) -> str:
+        """Why this node cannot run it at all, as the others are told; "" when it can."""
+        why = self.shelf.refused_here.get(key, "")
+        return f"refuses its document: {why}" if why else ""
 
     def settled(self, key: str, generation: str) -> bool:
         """A file with this content needs no look: it was applied, or is being applied."""
@@ -168,7 +174,7 @@ class Travel:
                 continue
             if self.accepted:  # it never had it: what is in force stays, and its file is offered anew
                 self._desk.put_applied_file(key, "")
-                self.shelf.look_again()
+                self._stale = True
             else:  # the cluster removed it while this node was away
                 self.shelf.let_go(key, "the cluster")
         while True:
@@ -178,6 +184,9 @@ class Travel:
             failed = False
             for key in list(self._offers):
                 failed = not await self._apply(key) or failed
+            if self._stale:  # once for all of them: it looks at every file
+                self._stale = False
+                self.shelf.look_again()
             if not self._arrived:
                 try:
                     async with asyncio.timeout(RETRY if failed else None):
@@ -196,7 +205,7 @@ class Travel:
             return
         content = base64.b64decode(stored.content)
         await self.shelf.take(key, stored.path, stored.flavour, content)
-        self.shelf.look_again()
+        self._stale = True
 
     async def _apply(self, key: str) -> bool:
         """Whether nothing is left to be done about it."""
@@ -213,7 +222,7 @@ class Travel:
             self._waits[key] = why
             if not why:
                 del self._waits[key]
-            self.shelf.look_again()
+            self._stale = True
         return not why
 
     async def _put(self, key: str, offer: Offer) -> str:

@@ -7,14 +7,13 @@ from typing import Any
 from reconciler.decide.asked import Asked, Frozen, Wish
 from reconciler.decide.conditions import Stalled, Trouble, conditions
 from reconciler.decide.explain import Part, why
-from reconciler.decide.placement import Decision
+from reconciler.decide.placement import FAILED, Decision
 from reconciler.decide.status import ResourceReport, as_api, instance, read_instance, service_status
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Job, Jobs
 from reconciler.engine.record import Record
 from reconciler.model import Act, Goal, Note, Observed, Owner, Plan, ServiceGoal, State, Step, info, settled
 
-FAILED = ("StartFailed", "GivesAway")
 NOT_SEEN = Observed(State.UNKNOWN)
 
 
