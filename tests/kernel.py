@@ -54,9 +54,15 @@ def namespaces(net: bool = True, mount: bool = True) -> Iterator[None]:
         yield
 
 
-def enter_network(namespace: int) -> None:
-    """The calling thread is in this network namespace (a descriptor) from now on."""
-    _call(_LIBC.setns(namespace, _NEWNET))
+@contextlib.contextmanager
+def network(namespace: int) -> Iterator[None]:
+    """The calling thread, and what it makes, is in this network namespace within the block."""
+    back = _open("net")
+    try:
+        _call(_LIBC.setns(namespace, _NEWNET))
+        yield
+    finally:
+        _back(back, _NEWNET)
 
 
 class Neighbour:

@@ -112,15 +112,8 @@ class Machine:
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
         """Sockets that this thread makes within the block are the machine's."""
-        back = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        its = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            kernel.enter_network(its)
+        with open(f"/proc/{self.pid}/ns/net", "rb") as its, kernel.network(its.fileno()):
             yield
-        finally:
-            kernel.enter_network(back)
-            os.close(its)
-            os.close(back)
 
     def processes(self) -> dict[int, str]:
         """Command lines of all that runs in it, by pid in our numbers."""

@@ -5,19 +5,16 @@
 Its timing is that of the fast profile. No tool of etcd's is used but the server.
 """
 
-import contextlib
-import json
 import shutil
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from os import kill
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.net import NETWORK, PLACE, Net
+from tests.etcd import asked
 
 _TIMING = "--heartbeat-interval 50 --election-timeout 500 --pre-vote"
 _PATIENCE = 10.0
@@ -100,24 +97,12 @@ class Store:
     def ask(self, member: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """What a member answers, asked on its own machine, which no cut reaches; {} when it does not."""
         with self._machines[member].inside():
-            request = urllib.request.Request(self.url(member) + path, json.dumps(body).encode())
-            try:
-                with urllib.request.urlopen(request, timeout=1) as reply:
-                    return dict(json.loads(reply.read()))
-            except urllib.error.HTTPError as fault:
-                return dict(json.loads(fault.read()))
-            except OSError:
-                return {}
+            return asked.ask(self.url(member) + path, body)
 
     def healthy(self, member: str) -> bool:
         """It serves under a leader: its health is a linearizable read."""
-        with (
-            self._machines[member].inside(),
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(self.url(member) + "/health", timeout=1) as reply,
-        ):
-            return b"true" in reply.read()
-        return False
+        with self._machines[member].inside():
+            return asked.healthy(self.url(member))
 
     def revision(self) -> int:
         """Of the store as one member that serves has it."""

@@ -12,13 +12,13 @@ operations change; `fails`, `lies` and `hangs` name operations as they print ("s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from reconciler.adapters.store_memory import MemoryStore
-from reconciler.asks import Ask, Facts, Failed
+from reconciler.asks import Ask, Failed
 from reconciler.contracts import Event, Store
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
@@ -27,13 +27,12 @@ from reconciler.engine.queue import KeyQueue, worker
 from reconciler.engine.reconcile import Reconciler
 from reconciler.engine.record import Record
 from reconciler.engine.wishes import Wishes
-from reconciler.model import Common, Goal, Observed, Outcome, Owner, Resource, Service, State, settled
-from reconciler.operations import Operation
+from reconciler.model import Common, Observed, Outcome, Owner, Resource, Service, State
 from reconciler.settings import Settings
 from reconciler.testing.simloop import SimLoop
+from reconciler.testing.things import DOWN, Do, ThingDrivers
 
 KEY = "root/svc"
-UP, DOWN = Observed(State.UP), Observed(State.DOWN)
 MADE, UNMADE = replace(DOWN, provisioned=True), replace(DOWN, provisioned=False)
 
 
@@ -52,23 +51,6 @@ def service(*resources: Resource, **more: Any) -> Service:
     return Service("svc", resources=resources, **given)
 
 
-@dataclass(frozen=True)
-class Thing(Ask[Observed]):
-    name: str
-    source = "world"
-
-
-@dataclass(frozen=True)
-class Do(Operation):
-    verb: str
-    name: str
-    interruptible: bool = False
-    touches = ("world",)
-
-    def __str__(self) -> str:
-        return f"{self.verb} {self.name}"
-
-
 @dataclass
 class World:
     """Things by name; those nobody made up are down, and there is nothing to create of them."""
@@ -84,47 +66,10 @@ class World:
         return self.things.get(name, DOWN).state
 
     def change(self, operation: Do) -> None:
-        old = self.things.get(operation.name, DOWN)
-        match operation.verb:
-            case "start":
-                new = replace(old, state=State.UP, identity=operation.name)
-            case "stop":
-                new = replace(old, state=State.DOWN)
-            case "create" | "destroy":
-                new = replace(old, provisioned=operation.verb == "create")
-            case _:
-                new = old
-        self.things[operation.name] = new
-
-
-class Driver:
-    """Of every kind: one operation for each step."""
-
-    def __init__(self, kind: str) -> None:
-        self.KIND = kind
-
-    def asks(self, spec: Mapping[str, Any]) -> tuple[Ask[Any], ...]:
-        return (Thing(spec["thing"]),)
-
-    def observe(self, spec: Mapping[str, Any], facts: Facts) -> Observed:
-        return facts.of(Thing(spec["thing"]))
-
-    def operations(self, spec: Mapping[str, Any], seen: Observed, goal: Goal) -> tuple[Operation, ...]:
-        if settled(goal, seen) or seen.state is State.UNKNOWN:
-            return ()
-        return (Do("stop" if goal is Goal.DOWN else "start", spec["thing"]),)
-
-    def create(self, spec: Mapping[str, Any], seen: Observed) -> tuple[Operation, ...]:
-        return (Do("create", spec["thing"]),)
-
-    def destroy(self, spec: Mapping[str, Any], seen: Observed) -> tuple[Operation, ...]:
-        return (Do("destroy", spec["thing"]),)
-
-
-class Drivers(dict[str, Driver]):
-    def __missing__(self, kind: str) -> Driver:
-        self[kind] = Driver(kind)
-        return self[kind]
+        new = operation.done_to(self.things.get(operation.thing, DOWN))
+        if operation.verb == "start":
+            new = replace(new, identity=operation.thing)
+        self.things[operation.thing] = new
 
 
 class Hub:
@@ -134,9 +79,9 @@ class Hub:
         self._world = world
 
     def known(self, owner: Owner, ask: Any) -> Any:
-        if ask.name in self._world.blind:
-            return Failed(f"{ask.name} does not answer")
-        return self._world.things.get(ask.name, DOWN)
+        if ask.thing in self._world.blind:
+            return Failed(f"{ask.thing} does not answer")
+        return self._world.things.get(ask.thing, DOWN)
 
     async def answer(self, owner: Owner, asks: Iterable[Ask[Any]], acts: bool = True) -> None:
         await asyncio.sleep(0.001)
@@ -190,9 +135,9 @@ class Rig:
         self.queue = KeyQueue()
         self.settings = Settings("n1", Path("/s"), Path("/st"), Path("/r"))
         self.desk = Desk(store, "n1", boot, self.clock, self.queue.add)
-        observer = Observer(Hub(world), Drivers(), self._bug)  # type: ignore[arg-type]  # made up
+        observer = Observer(Hub(world), ThingDrivers(), self._bug)  # type: ignore[arg-type]  # made up
         self.reconciler = Reconciler(
-            self.settings, Drivers(), observer, self.desk, self, self.clock, self.records
+            self.settings, ThingDrivers(), observer, self.desk, self, self.clock, self.records
         )  # type: ignore[arg-type]  # its drivers are made up
         self.jobs = Jobs(Host(world), Hub(world), self.desk, self, self.clock, 32, self._ended)
         self.reconciler.jobs = self.jobs

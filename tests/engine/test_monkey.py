@@ -36,14 +36,14 @@ class Judge(Host):
         self.crimes: list[str] = []
 
     async def perform(self, operation, owner) -> Outcome:
-        self._judge(operation.verb, operation.name, asyncio.get_running_loop().time())
-        self.running.add(operation.name)
+        self._judge(operation.verb, operation.thing, asyncio.get_running_loop().time())
+        self.running.add(operation.thing)
         try:
             outcome = await super().perform(operation, owner)
         finally:
-            self.running.discard(operation.name)
+            self.running.discard(operation.thing)
         if operation.verb == "destroy" and outcome.ok:
-            self.made.discard(operation.name)
+            self.made.discard(operation.thing)
         return outcome
 
     def _judge(self, verb: str, name: str, now: float) -> None:

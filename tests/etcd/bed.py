@@ -8,15 +8,12 @@ Member n is 127.0.0.n, clients at port 2379. All end with the block, also on fai
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ import pytest
 
 from reconciler.adapters.etcd_settings import EtcdSettings
 from tests import kernel
+from tests.etcd import asked
 
 needs_etcd = [
     *kernel.needs_root,
@@ -59,13 +57,8 @@ class Bed:
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
         """Sockets and processes made within the block are in the members' network."""
-        back = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            kernel.enter_network(self._net)
+        with kernel.network(self._net):
             yield
-        finally:
-            kernel.enter_network(back)
-            os.close(back)
 
     def url(self, member: int) -> str:
         return f"{self.scheme}://127.0.0.{member}:2379"
@@ -113,24 +106,13 @@ class Bed:
     def ask(self, member: int, path: str, body: Any) -> dict[str, Any]:
         """What a member answers by itself; {} when it does not."""
         with self.inside():
-            request = urllib.request.Request(self.url(member) + path, json.dumps(body).encode())
-            try:
-                with urllib.request.urlopen(request, timeout=1) as reply:
-                    return dict(json.loads(reply.read()))
-            except urllib.error.HTTPError as fault:
-                return dict(json.loads(fault.read()))
-            except OSError:
-                return {}
+            return asked.ask(self.url(member) + path, body)
 
     def wait(self, member: int) -> None:
         """Until it serves: its health is a linearizable read."""
         for _ in range(500):
-            with (
-                contextlib.suppress(OSError),
-                urllib.request.urlopen(self.url(member) + "/health", timeout=1) as r,
-            ):
-                if b"true" in r.read():
-                    return
+            if asked.healthy(self.url(member)):
+                return
             assert self._running[member].poll() is None, self.log(member)
             time.sleep(0.01)
         raise AssertionError(self.log(member))

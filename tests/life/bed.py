@@ -102,13 +102,8 @@ class Bed:
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
-        back = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            kernel.enter_network(self._net)
+        with kernel.network(self._net):
             yield
-        finally:
-            kernel.enter_network(back)
-            os.close(back)
 
 
 def wait(true: Any, seconds: float = 15.0) -> None:

@@ -35,6 +35,14 @@ def fencer(node: Node, does, told: list[str]) -> asyncio.Task[None]:
     return asyncio.create_task(made.run())
 
 
+async def watched(bed: Bed, does, told: list[str]) -> tuple[Node, Node, "asyncio.Task[None]"]:
+    """Two members that have been well for long enough; the second one would fence the first."""
+    n1, n2 = bed.node("n1"), bed.node("n2")
+    await bed.held(n1, n2)
+    await nap(SUSPICION + 1)
+    return n1, n2, fencer(n2, does, told)
+
+
 async def off() -> str:
     await nap(0.5)
     return ""
@@ -46,11 +54,8 @@ async def broken() -> str:
 
 def test_a_silent_node_is_fenced_and_its_session_closed_before_t():
     async def story(bed: Bed) -> None:
-        n1, n2 = bed.node("n1"), bed.node("n2")
-        await bed.held(n1, n2)
-        await nap(SUSPICION + 1)
         told: list[str] = []
-        task = fencer(n2, off, told)
+        n1, _, task = await watched(bed, off, told)
         await nap(1)
         n1.crash()
         await bed.until(lambda: not bed.session("n1").open, within=SUSPICION + 2)
@@ -67,11 +72,8 @@ def test_a_silent_node_is_fenced_and_its_session_closed_before_t():
 
 def test_a_fence_that_fails_closes_nothing_before_t_and_is_tried_again():
     async def story(bed: Bed) -> None:
-        n1, n2 = bed.node("n1"), bed.node("n2")
-        await bed.held(n1, n2)
-        await nap(SUSPICION + 1)
         told: list[str] = []
-        task = fencer(n2, broken, told)
+        n1, _, task = await watched(bed, broken, told)
         await nap(1)
         n1.crash()
         await nap(FAST.wait - 1)
@@ -100,11 +102,8 @@ def test_who_is_marked_cannot_renew_and_ends_its_session():
 
 def test_the_silence_of_the_store_fences_nobody():
     async def story(bed: Bed) -> None:
-        n1, n2 = bed.node("n1"), bed.node("n2")
-        await bed.held(n1, n2)
-        await nap(SUSPICION + 1)
         told: list[str] = []
-        task = fencer(n2, off, told)
+        n1, n2, task = await watched(bed, off, told)
         n1.way.silent = n2.way.silent = True
         await nap(SUSPICION * 2)
         n2.way.silent = False

@@ -18,6 +18,7 @@ from reconciler.engine.travel import Travel
 from reconciler.guard.lines import Address, Line
 from reconciler.model import Common, Goal, Observed, Owner, Resource, Service, ServiceGoal, State
 from tests.members.rig import Bed, Node, play
+from tests.members.shelf import Shelf
 
 KEY = "root/web"
 IP = Resource("ip#0", "ip.fake", {"name": "192.0.2.1"})
@@ -71,23 +72,6 @@ class NoJobs:
         return {}
 
 
-class Shelf:
-    """It refuses whatever is put on it."""
-
-    def __init__(self) -> None:
-        self.refused_here = {KEY: "no such keyword"}
-        self.gone: list[str] = []
-
-    async def take(self, key: str, path: str, flavour: str, content: bytes) -> bool:
-        return False
-
-    def let_go(self, key: str, who: str) -> None:
-        self.gone.append(key)
-
-    def look_again(self) -> None:
-        """There are no files."""
-
-
 class Host:
     """What runs beside a node's membership."""
 
@@ -110,7 +94,7 @@ class Host:
         self.together = Together(node.name, node.cluster, self.gate, drivers, resolve)
         self.together.jobs = NoJobs()  # type: ignore[assignment]
         self.travel = Travel(node.name, node.cluster, None, drivers, {})  # type: ignore[arg-type]
-        self.travel.shelf = Shelf()
+        self.travel.shelf = Shelf({KEY: "no such keyword"})
         self.together.behind = self.travel.behind
 
     async def turn(self, record: Record, wanted: Decision = UP) -> Turn:

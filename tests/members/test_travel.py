@@ -11,6 +11,7 @@ from reconciler.engine.record import Record
 from reconciler.engine.travel import NOT_UNDERSTOOD, Offer, Shared, Travel, read, written
 from reconciler.model import Resource, Service
 from tests.members.rig import Bed, Node, play
+from tests.members.shelf import Shelf
 
 KEY = "root/web"
 nap = asyncio.sleep
@@ -37,23 +38,6 @@ class Desk:
 
     def put_applied_file(self, key: str, generation: str) -> None:
         self.files[key] = generation
-
-
-class Shelf:
-    """Puts nothing in force."""
-
-    def __init__(self) -> None:
-        self.refused_here: dict[str, str] = {}
-        self.gone: list[str] = []
-
-    async def take(self, key: str, path: str, flavour: str, content: bytes) -> bool:
-        return False
-
-    def let_go(self, key: str, who: str) -> None:
-        self.gone.append(key)
-
-    def look_again(self) -> None:
-        """There are no files."""
 
 
 class Host:

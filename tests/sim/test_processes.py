@@ -11,6 +11,15 @@ def play(story):
     assert not faults
 
 
+async def killed_soon(life):
+    """Begun, killed half a second later, and watched for five more."""
+    process = Process("p")
+    process.begin(life)
+    await asyncio.sleep(0.5)
+    process.kill()
+    await asyncio.sleep(5)
+
+
 def test_one_that_is_killed_executes_nothing_more():
     said = []
 
@@ -23,11 +32,7 @@ def test_one_that_is_killed_executes_nothing_more():
             said.append("cleaned up")
 
     async def story():
-        process = Process("p")
-        process.begin(life())
-        await asyncio.sleep(0.5)
-        process.kill()
-        await asyncio.sleep(5)
+        await killed_soon(life())
         assert said == ["begun"]
 
     play(story)
@@ -98,11 +103,7 @@ def test_what_one_begins_belongs_to_it():
         await asyncio.create_task(inner())
 
     async def story():
-        process = Process("p")
-        process.begin(life())
-        await asyncio.sleep(0.5)
-        process.kill()
-        await asyncio.sleep(5)
+        await killed_soon(life())
         assert said == []
 
     play(story)
