@@ -4,6 +4,7 @@ Whether a request that failed can have been carried out is said by the class of 
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import ssl
@@ -58,7 +59,7 @@ class Endpoint:
         `led`: only of a member that has a leader.
         """
         try:
-            async with self._send(path, body, token, led) as reply:
+            async with self._alive(), self._send(path, body, token, led) as reply:
                 text = await reply.read()
                 if reply.status != 200:
                     raise Answered(error_of(reply.status, text))
@@ -69,7 +70,7 @@ class Endpoint:
     async def get(self, path: str) -> str:
         """A page of text, as `/version` is. Raises NotDone."""
         try:
-            async with self._open().get(self.url + path) as reply:
+            async with self._alive(), self._open().get(self.url + path) as reply:
                 text = await reply.text()
         except (aiohttp.ClientError, OSError) as fault:
             raise (TlsRefused if _in_tls(fault) else NotDone)(self._words(fault)) from fault
@@ -83,7 +84,11 @@ class Endpoint:
         Raises TimeoutError, PerhapsDone (also at its end) or Answered.
         """
         try:
-            async with asyncio.timeout(first) as limit, self._send(path, body, token) as reply:
+            async with (
+                self._alive(),
+                asyncio.timeout(first) as limit,
+                self._send(path, body, token) as reply,
+            ):
                 if reply.status != 200:
                     raise Answered(error_of(reply.status, await reply.read()))
                 rest = b""
@@ -121,6 +126,17 @@ class Endpoint:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    @contextlib.asynccontextmanager
+    async def _alive(self) -> AsyncGenerator[None, None]:
+        """Ended by `close` meanwhile, a connection is broken off: to the library it is misused by us."""
+        session = self._open()
+        try:
+            yield
+        except RuntimeError as fault:
+            if not session.closed:
+                raise
+            raise aiohttp.ClientConnectionError("its connections were ended here") from fault
 
     def _send(self, path: str, body: Json, token: str, led: bool = True) -> Any:
         headers = {"Content-Type": "application/json"}

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from reconciler.adapters.etcd_care import Status
+from reconciler.adapters.etcd_endpoint import Endpoint, PerhapsDone
+from reconciler.adapters.etcd_wire import b64
 from reconciler.adapters.store_etcd import EtcdStore
 from reconciler.contracts import Change
 from reconciler.errors import MayHeal, NeedsPerson, UnknownOutcome
@@ -214,6 +216,18 @@ async def test_a_watch_that_is_silent_is_found_out_by_our_own_commit(bed: Bed) -
             await until(lambda: len(seen) == 3, 1.0)
             assert [c.value for c in seen] == ["1", "2", "3"]
             assert store.watched == made[-1]
+
+
+async def test_connections_that_we_end_ourselves_end_a_stream_as_any_fault_does(bed: Bed) -> None:
+    """A call that gave the member up ends them all, between two messages of a watch: taken for a bug, that
+    ended the membership of a node that was well."""
+    endpoint = Endpoint(bed.url(1), lambda: None, QUICK)
+    wanted = {"create_request": {"key": b64("a"), "range_end": b64("b")}}
+    async with contextlib.aclosing(endpoint.stream("watch", wanted, "", 5.0)) as messages:
+        assert (await anext(messages))["created"]
+        await endpoint.close()
+        with pytest.raises(PerhapsDone, match=r"127\.0\.0\.1"):
+            await anext(messages)
 
 
 async def test_rebuilt_on_request_it_goes_on_without_gap_or_repetition(bed: Bed) -> None:
