@@ -241,6 +241,7 @@ def test_the_sampler_sees_an_address_on_two_hosts_and_for_how_long(bed):
 
 def test_what_moves_in_order_is_never_twice(bed):
     disk = bed.disk("handed")
+    things = ("address 10.77.0.52", f"mount {HOME}/handed", "program other")
     for name, host in bed.hosts.items():
         host.run(f"mkdir -p {HOME}/handed; mount {HOME}/dev/{disk.name} {HOME}/handed")
         host.run(f"ip addr add 10.77.0.52/24 dev eth0; echo {name} >> {HOME}/handed/who")
@@ -249,12 +250,12 @@ def test_what_moves_in_order_is_never_twice(bed):
             answering("other", 81, f"{HOME}/handed/count").split(), host.kept / "log"
         )
         bed.until(lambda name=name: bed.client.get("10.77.0.52:81").get("host") == name)
+        bed.sampler.until(lambda seen, name=name: all(seen.of(thing, name) for thing in things))
         os.kill(program, signal.SIGTERM)
         bed.until(lambda host=host, program=program: program not in host.machine.processes())
         assert host.run(f"cat {HOME}/handed/who").split()[-1] == name
         host.run(f"ip addr del 10.77.0.52/24 dev eth0; umount {HOME}/handed")
-    things = ("address 10.77.0.52", f"mount {HOME}/handed", "program other")
-    history = bed.sampler.until(lambda seen: all(seen.of(thing, "n3") for thing in things))
+    history = bed.sampler.history()
     history.assert_never_twice(*things)
     for thing in things:
         assert [interval.host for interval in history.of(thing)] == ["n1", "n2", "n3"]

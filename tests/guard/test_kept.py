@@ -44,7 +44,7 @@ async def test_another_guard_has_the_deadline_and_its_list_is_read_however_often
     made[0].lost.set()
     await asyncio.sleep(0)
     async with asyncio.timeout(2):
-        while len(made) < 3 or guard.lost.is_set():  # noqa: ASYNC110
+        while len(made) < 3 or guard.lost.is_set():  # noqa: ASYNC110  # nobody tells of it
             await asyncio.sleep(0.005)
     assert made[2].opened == [(7, 1000.0)]
     assert not guard.trouble

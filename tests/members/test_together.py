@@ -92,7 +92,7 @@ class Host:
         node.cluster._listed = self.gate.count
         drivers: Any = {"ip.fake": Driver(), "fs.fake": object()}
         self.together = Together(node.name, node.cluster, self.gate, drivers, resolve)
-        self.together.jobs = NoJobs()  # type: ignore[assignment]
+        self.together.jobs = NoJobs()  # type: ignore[assignment]  # as far as it is used
         self.travel = Travel(node.name, node.cluster, None, drivers, {})  # type: ignore[arg-type]
         self.travel.shelf = Shelf({KEY: "no such keyword"})
         self.together.behind = self.travel.behind
