@@ -62,14 +62,18 @@ log = logging.getLogger("standfast")
 
 
 @asynccontextmanager
-async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, keep: bool = True, helper: Helper | None = None
+) -> AsyncIterator[Running]:
     """An agent for the length of the block; what it runs stays up when the block ends.
 
-    `keep`: False keeps nothing on disk but the events. Raises NeedsPerson when another agent has
-    this run directory, or a directory cannot be made.
+    `keep`: False keeps nothing on disk but the events. `helper`: one that was begun before. Raises
+    NeedsPerson when another agent has this run directory, or a directory cannot be made.
     """
     sys.setswitchinterval(SWITCH)
     async with AsyncExitStack() as stack:
+        helper = helper or Helper()
+        stack.callback(helper.shutdown, wait=False, cancel_futures=True)
         make_directories(settings)
         stack.enter_context(alone(settings.run / LOCK))
         seams = Seams(lambda key: None, lambda key: None, lambda reason, text, ok: None)
@@ -86,7 +90,7 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
         journal = SqliteJournal(settings.state / "events.db", settings.events_days, settings.events_mb)
         stack.callback(journal.close)
         account = Account()
-        made = await _wired(stack, settings, store, journal, account)
+        made = await _wired(stack, settings, store, journal, account, helper)
         if member:
             stack.push_async_callback(_cancelled, join(made, member, seams))
         await made.library.load()
@@ -130,12 +134,19 @@ async def foretell(settings: Settings, documents: Mapping[str, str]) -> dict[str
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="standfast-")))
         journal = SqliteJournal(scratch / "events.db")
         stack.callback(journal.close)
-        made = await _wired(stack, settings, MemoryStore(), journal, Account())
+        helper = Helper()
+        stack.callback(helper.shutdown, wait=False, cancel_futures=True)
+        made = await _wired(stack, settings, MemoryStore(), journal, Account(), helper)
         return {name: await made.agent.preview(name, text) for name, text in documents.items()}
 
 
 async def _wired(
-    stack: AsyncExitStack, settings: Settings, store: Store, journal: SqliteJournal, account: Account
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: Store,
+    journal: SqliteJournal,
+    account: Account,
+    helper: Helper,
 ) -> Running:
     """Every part made and handed to those that need it; the hub's event channels are open."""
     clock, boot, tell = SystemClock(), boot_id(), Telling(journal, account)
@@ -171,8 +182,6 @@ async def _wired(
     jobs = Jobs(host, hub, desk, tell, clock, settings.max_jobs, ended)
     orphans = programs.runner.orphans
     jobs.under_way = lambda service: orphans.under_way(service) | host.under_way(service)
-    helper = Helper()
-    stack.callback(helper.shutdown, wait=False, cancel_futures=True)
     library = Library(
         settings.services, home, desk, records, tell, clock, queue.add, settings.removal_after, helper
     )

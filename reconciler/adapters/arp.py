@@ -47,7 +47,7 @@ async def probe(address: str, dev: str, probes: int, within: float) -> Probed:
     """Ask `probes` times in `within` seconds. Raises OSError (no such device, device down)."""
     ip = ip_address(address.partition("/")[0])
     with _listening(dev, ip) as wire:
-        if await asyncio.to_thread(netlink.is_local, address):
+        if netlink.is_local(address):
             return Probed(note=f"{ip} is ours already")
         if silent := _why_silent(wire, dev):
             return Probed(note=f"not probed: {silent}")
@@ -122,7 +122,7 @@ class Announcer:
             while self._again and len(due) < AT_ONCE and self._again[0].due <= loop.time() + TOGETHER:
                 due.append(self._again.popleft())
             try:
-                ours = await asyncio.to_thread(netlink.local_among, {str(again.ip) for again in due})
+                ours = netlink.local_among({str(again.ip) for again in due})
             except OSError:
                 continue  # nobody can tell whether they are: then better not
             for again in due:

@@ -11,8 +11,8 @@ import gc
 from collections.abc import Callable
 
 EVERY = 0.2  # seconds
-OFTEN = 0.04
-"""Seconds while it grows: 5 ms of collecting in a row become one each."""
+OFTEN = 0.1
+"""Seconds while it grows: collecting takes some milliseconds each time."""
 MANY = 20
 """Services by which it grows before it is worth it."""
 YOUNG = 10_000

@@ -38,6 +38,10 @@ class Helper(Executor):
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
 
+    def warm(self) -> None:
+        """Begin now: there will be calls, and it takes a while to be ready for them."""
+        self.submit(int)
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="helper", daemon=True)
@@ -93,8 +97,10 @@ class Helper(Executor):
 
     def _at_hand(self) -> bool:
         if self._process is None:
+            # In a group of its own: Ctrl-C on our terminal is for us.
+            argv = [sys.executable, "-c", _MAIN, *sys.path]
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _MAIN, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
             )
             self._ready = False
         if not self._ready:

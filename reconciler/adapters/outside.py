@@ -96,19 +96,19 @@ class Outside:
                         self._idle -= 1
                         return
                 continue  # a call was just handed over to us
-            _carry_out(work)
+            answer = _carried_out(work.call)
             with self._lock:
                 self._idle += 1
+            # Not before: who is told may have the next call already, and starts no thread for it.
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+                work.loop.call_soon_threadsafe(_tell, work.done, answer)
 
 
-def _carry_out(work: _Call) -> None:
-    answer: tuple[bool, Any]
+def _carried_out(call: Callable[[], Any]) -> tuple[bool, Any]:
     try:
-        answer = True, work.call()
+        return True, call()
     except Exception as error:  # carried over to the caller, whatever it is
-        answer = False, error
-    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
-        work.loop.call_soon_threadsafe(_tell, work.done, answer)
+        return False, error
 
 
 def _tell(done: asyncio.Future[Any], answer: tuple[bool, Any]) -> None:

@@ -7,6 +7,7 @@ more afterwards.
 import asyncio
 import math
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from reconciler.decide.backoff import delay
@@ -18,8 +19,7 @@ Reconcile = Callable[[str], Awaitable[float]]
 Report = Callable[[str, Exception], None]
 
 SLICE = 0.002
-"""Seconds of passes in one turn of the loop: what else has happened is heard in between. It takes up to
-three turns until who slept until now goes on."""
+"""Seconds of passes in one turn of the loop: what else has happened is heard in between."""
 
 FAR, TOGETHER = 10.0, 1.0
 """What is due in ten seconds or more is due on the second: a hundred passes in a row take half the time
@@ -87,22 +87,38 @@ class KeyQueue:
 
 
 class Pace:
-    """Shared by all workers. A pass over what is known already never waits, and a thousand would not."""
+    """Shared by all workers. A pass over what is known already never waits, and a thousand would not.
+
+    Once the passes of this turn of the loop have had their slice, each that comes waits in a row, and
+    every turn lets one go on.
+    """
 
     def __init__(self) -> None:
         self._began: float | None = None  # the first pass of this turn of the loop
+        self._row: deque[asyncio.Future[None]] = deque()
 
     async def turn(self) -> None:
         """Wait until passes may go on."""
         loop = asyncio.get_running_loop()
-        while self._began is not None and loop.time() - self._began > SLICE:  # noqa: ASYNC110  # a turn
-            await asyncio.sleep(0)
         if self._began is None:
-            self._began = loop.time()
-            loop.call_soon(self._next_turn)
+            self._begin(loop)
+        elif self._row or loop.time() - self._began > SLICE:
+            mine = loop.create_future()
+            self._row.append(mine)
+            await mine
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._began = loop.time()
+        loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._began = None
+        while self._row:
+            first = self._row.popleft()
+            if not first.done():  # not cancelled
+                first.set_result(None)
+                self._begin(asyncio.get_running_loop())
+                return
 
 
 async def worker(

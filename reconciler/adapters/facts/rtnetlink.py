@@ -19,7 +19,9 @@ ERROR, DONE, OVERRUN = 2, 3, 4
 GROUPS_LINK_ADDRESS = 0x1 | 0x10 | 0x100  # RTMGRP_LINK | IPV4_IFADDR | IPV6_IFADDR
 GROUP_ROUTE4, GROUP_ROUTE6 = 7, 11  # RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE
 
+_REQUEST, _ACKNOWLEDGE = 0x1, 0x4  # NLM_F_REQUEST, NLM_F_ACK
 _REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_ONLY_NEW = 0x600  # NLM_F_CREATE | NLM_F_EXCL
 FLAG_INTERRUPTED = 0x10  # NLM_F_DUMP_INTR, in an answer to a dump
 FLAG_REPLACE = 0x100  # NLM_F_REPLACE, in an event
 _HEADER = struct.Struct("=IHHII")
@@ -32,7 +34,7 @@ _U32 = struct.Struct("=I")
 _FLAG_UP, _FLAG_LOOPBACK, _FLAG_LOWER_UP = 0x1, 0x8, 0x10000
 _SECONDARY, _DAD_FAILED, _TENTATIVE = 0x1, 0x8, 0x40
 _OPERSTATE_UNKNOWN, _OPERSTATE_UP = 0, 6
-_UNICAST = 1
+_UNICAST, _LOCAL = 1, 2
 _CLONED = 0x200  # RTM_F_CLONED: a cache entry, no route
 
 
@@ -58,6 +60,36 @@ def dump(kind: int, family: int = socket.AF_UNSPEC, sequence: int = 1) -> bytes:
     """The request that dumps all links, addresses or routes."""
     body = {GETLINK: _LINK, GETADDR: _ADDRESS, GETROUTE: _ROUTE}[kind].size
     return _HEADER.pack(16 + body, kind, _REQUEST_DUMP, sequence, 0) + bytes([family]) + bytes(body - 1)
+
+
+def address_change(
+    kind: int, index: int, ip: str, prefix: int, flags: int = 0, scope: int = 0, label: str = ""
+) -> bytes:
+    """The request that adds (NEWADDR, refused where it is there) or deletes (DELADDR) an address."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    raw = socket.inet_pton(family, ip)
+    body = _ADDRESS.pack(family, prefix, flags, scope, index) + _attribute(2, raw) + _attribute(1, raw)
+    if label:
+        body += _attribute(3, label.encode() + b"\0")
+    more = _ONLY_NEW if kind == NEWADDR else 0
+    return _HEADER.pack(16 + len(body), kind, _REQUEST | _ACKNOWLEDGE | more, 1, 0) + body
+
+
+def route_to(ip: str) -> bytes:
+    """The request that asks which way the kernel would send to an address."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    raw = socket.inet_pton(family, ip)
+    body = _ROUTE.pack(family, 8 * len(raw), 0, 0, 0, 0, 0, 0, 0) + _attribute(1, raw)
+    return _HEADER.pack(16 + len(body), GETROUTE, _REQUEST, 1, 0) + body
+
+
+def delivers_here(body: bytes) -> bool:
+    """Whether an answer to `route_to` says that the address is this host's own."""
+    return bool(_ROUTE.unpack_from(body)[7] == _LOCAL)
+
+
+def _attribute(number: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(4 + len(value), number) + value + bytes(-len(value) % 4)
 
 
 def messages(data: bytes) -> Iterator[Message]:

@@ -34,7 +34,30 @@ class _Batch:
     left: int
     done: dict[Any, Any] = field(default_factory=dict)
     at: dict[int, tuple[Any, float]] = field(default_factory=dict)
-    wake: Callable[[], None] = lambda: None
+    woken: bool = False
+    waiter: "asyncio.Future[bool] | None" = None
+
+    async def news(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Wait for a thread to tell of answers; False when none has for a while."""
+        if not self.woken:
+            waiter = self.waiter = loop.create_future()
+            timer = loop.call_later(HELD_UP, self._tell, False)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self.waiter = None
+        woken, self.woken = self.woken, False
+        return woken
+
+    def wake(self) -> None:
+        """In the loop: there are answers."""
+        self.woken = True
+        self._tell(True)
+
+    def _tell(self, what: bool) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(what)
 
     def held_up(self, now: float) -> bool:
         """None of its threads gets on. A long batch that does needs no second one: they share one core."""
@@ -87,18 +110,12 @@ class Workers:
         if refused:
             report(refused)
         batch.left = len(batch.todo)
-        event = asyncio.Event()
-        batch.wake = event.set
         began = time.monotonic()
         self._recruit(batch, loop)
         try:
             while batch.left:
-                try:
-                    await asyncio.wait_for(event.wait(), HELD_UP)
-                except TimeoutError:
-                    if batch.held_up(time.monotonic()):
-                        self._recruit(batch, loop)
-                event.clear()
+                if not await batch.news(loop) and batch.held_up(time.monotonic()):
+                    self._recruit(batch, loop)
                 self._hand_over(batch, report)
                 self._give_up(batch, limit, began, report)
         finally:
@@ -168,9 +185,12 @@ class Workers:
                 continue
             if job is None:
                 return
-            self._walk(*job)
+            batch, loop = job
+            self._walk(batch, loop)
             with self._lock:
                 self._idle += 1
+            # Not before: who is woken may have the next question already, and starts no thread for it.
+            _tell(loop, batch.wake)
 
     def _walk(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
         me = threading.get_ident()
@@ -192,7 +212,6 @@ class Workers:
                 _tell(loop, partial(self._returned, item))
             elif len(batch.done) % PORTION == 0:
                 _tell(loop, batch.wake)
-        _tell(loop, batch.wake)
 
 
 def _no_answer(item: Any, limit: float) -> Failed:
