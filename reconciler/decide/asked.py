@@ -113,6 +113,8 @@ class Asked:
 
     def current(self, now: float) -> "Asked":
         """Without what has run out."""
+        if not any(word and word.over(now) for word in (self.standing, self.wish, self.frozen)):
+            return self
         return replace(
             self,
             standing=None if self.standing and self.standing.over(now) else self.standing,
@@ -129,6 +131,8 @@ class Asked:
         """Without what is about another node alone; where a start is to be is no matter of one node."""
         standing, wish = self.standing, self.wish
         elsewhere = standing and standing.verb == "stop" and standing.node not in ("", node)
+        if wish is None and not elsewhere:
+            return self
         return replace(
             self,
             standing=None if elsewhere else standing,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from reconciler.decide.status import OUTSIDE_AVAIL, ResourceReport, instance
+from reconciler.decide.status import OUTSIDE_AVAIL, Instance, ResourceReport
 from reconciler.model import GROUPS, ServiceGoal, State, settled
 
 
@@ -67,6 +67,7 @@ class Trouble:
 
 def conditions(
     reports: Sequence[ResourceReport],
+    here: Instance,
     *,
     goal: ServiceGoal,
     generation: str,
@@ -79,6 +80,7 @@ def conditions(
 ) -> list[dict[str, Any]]:
     """The three, in the shape of the API. `now` is wall-clock time.
 
+    here    the reports merged.
     before  the conditions of the last report: `since` is kept while status and reason stay.
     frozen  the goal is untouched because somebody froze it, not because nobody asked.
     busy    steps run or are ready; None: as the reports say.
@@ -86,7 +88,7 @@ def conditions(
     """
     if busy is None:
         busy = any(report.running for report in reports)
-    ready = _ready(reports, goal, frozen)
+    ready = _ready(reports, here, goal, frozen)
     stalled = _stalled(reports, trouble, busy)
     reconciling = _reconciling(reports, goal, busy, stalled[0] == "True")
     if not heard and reconciling[0] == "False":
@@ -135,13 +137,13 @@ def _each(reports: Iterable[ResourceReport]) -> str:
     return ", ".join(f"{report.resource.rid} is {report.state}" for report in reports)
 
 
-def _ready(reports: Sequence[ResourceReport], goal: ServiceGoal, frozen: bool) -> Verdict:
+def _ready(reports: Sequence[ResourceReport], here: Instance, goal: ServiceGoal, frozen: bool) -> Verdict:
     counting = _counting(reports)
     blind = [report for report in counting if report.seen.state is State.UNKNOWN]
     if blind:
         return "Unknown", Ready.CANNOT_LOOK, _each(blind)
     if goal in (ServiceGoal.UP, ServiceGoal.UNTOUCHED):
-        up = _ready_up(counting, asked=goal is ServiceGoal.UP)
+        up = _ready_up(counting, here, asked=goal is ServiceGoal.UP)
         return up if up[0] == "True" or not frozen else ("Unknown", Ready.FROZEN, up[2])
     if gap := _unsettled(counting):
         below = goal is ServiceGoal.STANDBY and any(report.upward for report in gap)
@@ -149,14 +151,13 @@ def _ready(reports: Sequence[ResourceReport], goal: ServiceGoal, frozen: bool) -
     return "True", Ready.STANDBY if goal is ServiceGoal.STANDBY else Ready.STOPPED, ""
 
 
-def _ready_up(counting: Sequence[ResourceReport], asked: bool) -> Verdict:
-    avail = instance(counting).avail
+def _ready_up(counting: Sequence[ResourceReport], here: Instance, asked: bool) -> Verdict:
     missing = _each(r for r in counting if r.state not in (State.UP, State.STANDBY_UP, State.NA))
-    if avail in (State.UP, State.STANDBY_UP) and not missing:
+    if here.avail in (State.UP, State.STANDBY_UP) and not missing:
         return "True", Ready.UP, ""
-    if avail is State.NA:
+    if here.avail is State.NA:
         return "True", Ready.EMPTY, ""
-    if instance(counting).some_up:
+    if here.some_up:
         return "False", Ready.DEGRADED, missing
     return "False", Ready.DOWN if asked else Ready.NOT_ASKED, missing
 

@@ -206,6 +206,7 @@ def provisioned(values: Iterable[str]) -> str:
 
 def as_api(
     reports: Sequence[ResourceReport],
+    here: Instance,
     *,
     frozen: bool = False,
     state: str = "idle",
@@ -213,10 +214,10 @@ def as_api(
 ) -> dict[str, Any]:
     """The object at `status.instances[NODE]`.
 
+    here    the reports merged.
     state   what the host is doing with the service: idle, starting, stopping, …
     expect  what the host takes for wanted: started, stopped or "".
     """
-    here = instance(reports)
     return {
         "avail": here.avail.value,
         "overall": here.overall.value,

@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from reconciler.asks import Ask, Check, Facts, Program, Unanswered
 from reconciler.contracts import Driver, FactHub
@@ -27,6 +27,15 @@ class Seen:
     by_check: bool = False
 
 
+class _Bound(NamedTuple):
+    """A resource with what its references meant when they were filled in."""
+
+    resource: Resource
+    meant: Mapping[str, Mapping[str, tuple[str, ...]] | None]
+    bound: Resource
+    missing: tuple[str, ...]
+
+
 class Observer:
     def __init__(
         self, hub: FactHub, drivers: Mapping[str, Driver], bug: Callable[[Owner, str], None]
@@ -35,6 +44,7 @@ class Observer:
         self._hub, self._drivers, self._bug = hub, drivers, bug
         self._followed: dict[Owner, tuple[Ask[Any], ...]] = {}
         self._asks: dict[Owner, tuple[Resource, tuple[Ask[Any], ...]]] = {}  # of the resource as last seen
+        self._bound: dict[Owner, _Bound] = {}  # of those that have run-time references
 
     async def look(
         self,
@@ -50,8 +60,8 @@ class Observer:
         exposed: dict[str, Mapping[str, tuple[str, ...]]] = {}
         seen: dict[str, Seen] = {}
         for resource in resources:
-            bound, missing = bind_resource(resource, exposed)
             owner = Owner(service, resource.rid)
+            bound, missing = self._bind(owner, resource, exposed) if resource.late else (resource, ())
             if missing:
                 under = [seen[rid] for rid in sorted(resource.refs) if rid in seen]
                 last = applied.get(resource.rid)
@@ -62,6 +72,16 @@ class Observer:
                 exposed[resource.rid] = observed.exposes
             seen[resource.rid] = Seen(bound, observed, missing, self._by_check(owner, bound, observed))
         return seen
+
+    def _bind(
+        self, owner: Owner, resource: Resource, exposed: Mapping[str, Mapping[str, tuple[str, ...]]]
+    ) -> tuple[Resource, tuple[str, ...]]:
+        """The same object as before while its references mean the same: all that is known of it holds."""
+        meant = {rid: exposed.get(rid) for rid in resource.refs}
+        kept = self._bound.get(owner)
+        if kept is None or kept.resource is not resource or kept.meant != meant:
+            kept = self._bound[owner] = _Bound(resource, meant, *bind_resource(resource, exposed))
+        return kept.bound, kept.missing
 
     async def _without_values(
         self, owner: Owner, bound: Resource, last: Resource | None, under: Sequence[Seen], follow: bool
@@ -125,6 +145,7 @@ class Observer:
 
     def forget(self, owner: Owner) -> None:
         self._asks.pop(owner, None)
+        self._bound.pop(owner, None)
         if self._followed.pop(owner, None) is not None:
             self._hub.follow(owner, ())
 

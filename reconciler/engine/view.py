@@ -62,6 +62,7 @@ class View:
                 "frozen": frozen_object(frozen),
                 "conditions": conditions(
                     reports,
+                    here,
                     goal=wanted,
                     generation=service.generation,
                     now=now,
@@ -75,6 +76,7 @@ class View:
                 "instances": {
                     self._node: as_api(
                         reports,
+                        here,
                         frozen=bool(frozen),
                         state=_doing(jobs, record),
                         expect=_expect(decision.underlying or goal if decision else goal),

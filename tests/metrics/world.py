@@ -48,9 +48,9 @@ def service_object(
             "reason": "",
             "wish": None,
             "frozen": None,
-            "conditions": conditions(reports, goal=goal, generation="g", now=1.0),
+            "conditions": conditions(reports, merged(reports), goal=goal, generation="g", now=1.0),
             "claims": [{"slot": 0, "node": node, "epoch": 4, "free": False}],
-            "instances": {node: as_api(reports)},
+            "instances": {node: as_api(reports, merged(reports))},
             **status,
         },
     }

@@ -3,6 +3,7 @@
 import pytest
 
 from reconciler.decide.conditions import Stalled, Trouble, conditions
+from reconciler.decide.status import instance
 from reconciler.model import Common, Goal, Observed, ServiceGoal
 from reconciler.model import State as S
 from tests.status.reports import report
@@ -187,22 +188,26 @@ def down(rid, state=S.DOWN, **more):
     ],
 )
 def test_conditions(reports, goal, more, wanted):
-    made = conditions(reports, goal=goal, generation="g1", now=5.0, **more)
+    made = of(reports, goal=goal, generation="g1", now=5.0, **more)
     assert [c["type"] for c in made] == ["Ready", "Reconciling", "Stalled"]
     assert tuple(c["reason"] for c in made) == wanted
     assert all(c["status"] in ("True", "False", "Unknown") and c["since"] == 5.0 for c in made)
 
 
+def of(reports, **more):
+    return conditions(reports, instance(reports), **more)
+
+
 def test_since_is_kept_while_unchanged_and_the_rest_is_fresh():
-    first = conditions([report()], goal=UP, generation="g1", now=1.0)
-    second = conditions([report()], goal=UP, generation="g2", now=2.0, before=first)
-    third = conditions([report(state=S.DOWN)], goal=UP, generation="g2", now=3.0, before=second)
+    first = of([report()], goal=UP, generation="g1", now=1.0)
+    second = of([report()], goal=UP, generation="g2", now=2.0, before=first)
+    third = of([report(state=S.DOWN)], goal=UP, generation="g2", now=3.0, before=second)
     assert [c["since"] for c in second] == [1.0, 1.0, 1.0]
     assert {c["generation"] for c in second} == {"g2"}
     assert [(c["status"], c["since"]) for c in third] == [("False", 3.0), ("True", 3.0), ("False", 1.0)]
 
 
 def test_a_message_names_the_resource_and_why():
-    made = conditions([report("fs#a", seen=MISSING)], goal=UP, generation="g", now=0.0)
+    made = of([report("fs#a", seen=MISSING)], goal=UP, generation="g", now=0.0)
     assert made[0]["message"] == "fs#a is down"
     assert made[2]["message"] == "fs#a: /dev/sdx does not exist"

@@ -221,7 +221,7 @@ def test_api_shape():
         since=12.5,
         waiting="waits for disk#1",
     )
-    made = as_api([one], frozen=True, state="starting", expect="started")
+    made = as_api([one], instance([one]), frozen=True, state="starting", expect="started")
     assert made == {
         "avail": "stdby down",
         "overall": "warn",
@@ -259,5 +259,6 @@ def test_a_holder_is_named_and_a_line_said_twice_is_shown_once():
 
 @given(st.lists(st.sampled_from(State), max_size=6))
 def test_every_state_has_a_shape(some):
-    made = as_api([report(f"app#{n}", state) for n, state in enumerate(some)])
+    reports = [report(f"app#{n}", state) for n, state in enumerate(some)]
+    made = as_api(reports, instance(reports))
     assert {made["avail"], made["overall"]} <= {str(state) for state in State}

@@ -178,7 +178,7 @@ class SourceDesk:
     def changed(self, subjects: Iterable[Subject] | None = None) -> None:
         """An event: mark stale now, look again soon at what is followed."""
         tick = self.next_tick()
-        self._stats = replace(self._stats, events=self._stats.events + 1)
+        self._stats.events += 1
         if subjects is None:
             self.stale, self._all_dirty = tick, True
         else:
@@ -275,14 +275,13 @@ class SourceDesk:
         if after_event:
             self._relook_free = loop.time() + min(IDLE_SHARE * seconds, IDLE_MOST)
         failed = any(isinstance(fact.answer, Failed) for fact in facts.values())
-        self._stats = replace(
-            self._stats,
-            looks=self._stats.looks + 1,
-            failures=self._stats.failures + failed,
-            seconds=self._stats.seconds + seconds,
-            last_seconds=seconds,
-            last_success=self._stats.last_success if failed else time.time(),
-        )
+        stats = self._stats
+        stats.looks += 1
+        stats.failures += failed
+        stats.seconds += seconds
+        stats.last_seconds = seconds
+        if not failed:
+            stats.last_success = time.time()
 
     def _landed(self, fact: Fact) -> None:
         fact.busy, fact.tick = False, fact.launched

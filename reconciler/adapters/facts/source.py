@@ -146,7 +146,7 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-@dataclass(frozen=True)
+@dataclass
 class SourceStats:
     """One source's doings since the start. Seconds of duration; `last_success` is wall-clock time."""
 
