@@ -46,7 +46,7 @@ class Desk:
         self._values: dict[str, Any] = {}  # by name: what `_text` says of it, or that text itself
         self._dirty: set[str] = set()
         self._writing: set[str] = set()
-        self._replaced: set[str] = set()  # services of which something applied before is applied no more
+        self._replaced: set[str] = set()  # services of which something went, and that is not written yet
         self._wake, self._urgent = asyncio.Event(), asyncio.Event()
         self._flushed = asyncio.Condition()
         self._puts = self._tried = 0  # writes asked for; of these, attempted
@@ -239,8 +239,6 @@ class Desk:
         hangs must not keep services down.
         """
         unwritten = self._dirty | self._writing if self._dirty or self._writing else ()
-        if f"applied/{service}" not in unwritten:
-            self._replaced.discard(service)
         if f"document/{service}" in unwritten or service in self._replaced:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
@@ -257,6 +255,8 @@ class Desk:
             try:
                 puts, deletes = await self._written(names)
                 await self._store.commit({}, puts, deletes)
+                written = (name.partition("/") for name in names - self._dirty)
+                self._replaced -= {service for kind, _, service in written if kind == "applied"}
                 self._works("")
                 self.last_success = self._clock.wall()
             except Exception as fault:  # also a bug of the store: whoever waits for this must not hang

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.adapters.store_memory import MemoryStore
+from reconciler.decide.asked import NOBODY
 from reconciler.engine.desk import Desk
 from reconciler.errors import MayHeal
 from reconciler.model import Common, Owner, Resource, Trigger
@@ -94,3 +95,35 @@ async def test_the_next_desk_has_what_was_put_and_puts_it_on():
     assert not last.applied("root/a")
     await last.close()
     assert not (await store.read("nodes/n1/")).entries
+
+
+@pytest.mark.parametrize(
+    ("written_before", "waits"),
+    [
+        pytest.param(False, True, id="what went just now must be on disk before its successor starts"),
+        pytest.param(True, False, id="what went long ago is written: a start waits for no disk"),
+    ],
+)
+async def test_a_start_waits_for_the_disk_only_while_what_went_is_not_written(written_before, waits):
+    store, old = Counting(), Resource("fs#0", "fs.flag", {"path": "/a"})
+    desk = Desk(store, "n1", "boot", Clock(), lambda key: None)
+    await desk.start()
+    desk.put_applied("root/a", "fs#0", old)
+    await desk.durable()
+    desk.put_applied("root/a", "fs#0", None)
+    if written_before:
+        await desk.durable()
+    desk.put_asked("root/a", NOBODY)  # something else of the service is written meanwhile, too
+    desk.put_applied("root/a", "fs#0", replace(old, spec={"path": "/b"}))
+    commits = store.commits
+    await desk.start_durable("root/a")
+    assert (store.commits > commits) is waits
+    await desk.close()
+
+
+class Counting(MemoryStore):
+    commits = 0
+
+    async def commit(self, compare, puts, deletes=()):
+        self.commits += 1
+        return await super().commit(compare, puts, deletes)

@@ -43,7 +43,9 @@ def read(sysfs: str) -> tuple[Loop, ...]:
     found = []
     for name in sorted(names, key=lambda name: (len(name), name)):
         place = f"{sysfs}/{name}/loop"
-        with contextlib.suppress(OSError):  # not attached, or gone while we read
+        if not os.access(place, os.F_OK):  # most are not attached: no exception for each of them
+            continue
+        with contextlib.suppress(OSError):  # gone while we read
             file = _read(f"{place}/backing_file")
             offset, limit = int(_read(f"{place}/offset")), int(_read(f"{place}/sizelimit"))
             found.append(Loop(f"/dev/{name}", file, offset, limit, _read(f"{place}/autoclear") == "1"))
