@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -12,13 +12,14 @@ from aiohttp import web
 from reconciler.api import shapes
 from reconciler.api.agent import Agent, Object, Previews, Principal, Role
 from reconciler.api.routes import ADMIN_VERBS
-from reconciler.api.select import select, unmatched
+from reconciler.api.select import key_of, select, unmatched
 from reconciler.api.streams import HEARTBEAT, Streams
 from reconciler.decide.what_if import CHANGES
 from reconciler.errors import MayHeal, NeedsPerson
 
 PRINCIPAL = web.RequestKey("principal", Principal)
 SLICE = 50  # objects written as JSON before the loop has its turn
+KEPT = 256  # services whose text is kept until they change: some MiB at most
 DAY = 86_400.0
 
 log = logging.getLogger("standfast.api")
@@ -35,6 +36,7 @@ class Refusal(Exception):
 class Handlers:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        self._texts: dict[str, tuple[Object, str]] = {}  # by key: an object as last listed, and its text
         self.streams = Streams(agent)
 
     async def health(self, request: web.Request) -> web.StreamResponse:
@@ -44,7 +46,7 @@ class Handlers:
         return _json(shapes.openapi())
 
     async def services(self, request: web.Request) -> web.StreamResponse:
-        return await _list(request, self._selected(request))
+        return await _list(request, self._selected(request), self._text)
 
     async def service(self, request: web.Request) -> web.StreamResponse:
         return _json(self._named(request)[1])
@@ -99,6 +101,16 @@ class Handlers:
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         return await self.streams.watch(request, request.query.getall("selector", []), _heartbeat(request))
+
+    def _text(self, service: Object) -> str:
+        """An object that changes is another object: what it was written as can be kept beside it."""
+        key = key_of(service)
+        kept = self._texts.get(key)
+        if kept is None or kept[0] is not service:
+            if kept is None and len(self._texts) >= KEPT:
+                self._texts.pop(next(iter(self._texts)))
+            kept = self._texts[key] = service, dumps(service)
+        return kept[1]
 
     def _named(self, request: web.Request) -> tuple[str, Object]:
         key = f"{request.match_info['namespace']}/{request.match_info['name']}"
@@ -194,11 +206,13 @@ def dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-async def _list(request: web.Request, items: Iterable[object]) -> web.StreamResponse:
+async def _list(
+    request: web.Request, items: Iterable[Object], text: Callable[[Object], str] = dumps
+) -> web.StreamResponse:
     """`{"items": […]}`, written in slices: the loop never waits for a thousand services."""
     texts: list[str] = []
     for number, item in enumerate(items, 1):
-        texts.append(dumps(item))
+        texts.append(text(item))
         if number % SLICE == 0:
             await asyncio.sleep(0)
     body = f'{{"items":[{",".join(texts)}]}}'

@@ -137,8 +137,13 @@ def natural(text: str) -> list[tuple[float, str]]:
 
 def rid_order(rid: str) -> tuple[int, list[tuple[float, str]]]:
     """Groups as they start, then natural order."""
-    group = rid.partition("#")[0]
-    return (GROUPS.index(group) if group in GROUPS else len(GROUPS), natural(rid))
+    if rid not in _ORDERS:  # a hundred services have the same few
+        group = rid.partition("#")[0]
+        _ORDERS[rid] = (GROUPS.index(group) if group in GROUPS else len(GROUPS), natural(rid))
+    return _ORDERS[rid]
+
+
+_ORDERS: dict[str, tuple[int, list[tuple[float, str]]]] = {}
 
 
 def painted(text: str, paint: str, colour: bool) -> str:

@@ -67,6 +67,21 @@ async def test_selects(http: aiohttp.ClientSession, selectors: list[str], found:
     assert [f"{i['metadata']['namespace']}/{i['metadata']['name']}" for i in items] == found
 
 
+async def test_a_list_has_what_changed_and_what_is_new(
+    http: aiohttp.ClientSession, agent: FakeAgent
+) -> None:
+    async def listed() -> dict[str, str]:
+        async with http.get("/v1/services") as response:
+            items = (await response.json())["items"]
+        return {i["metadata"]["name"]: i["status"]["avail"] for i in items}
+
+    assert await listed() == {"web": "up", "web2": "down", "svc1": "up"}
+    agent.objects["root/svc1"] = service("svc1", avail="down")
+    agent.objects["root/new"] = service("new")
+    del agent.objects["prod/web2"]
+    assert await listed() == {"web": "up", "svc1": "down", "new": "up"}
+
+
 REFUSED: list[Any] = [
     pytest.param(
         "GET", "/v1/services?selector=web", None, 404, "did you mean prod/web?", id="other namespace"
