@@ -5,12 +5,13 @@ import threading
 
 import pytest
 
+from reconciler.adapters.facts import blkid
 from reconciler.adapters.facts import loops as loops_module
 from reconciler.adapters.facts import signatures as signatures_module
 from reconciler.adapters.facts.block import BlockSource, block_path, encoded
 from reconciler.adapters.facts.loops import LoopSource
 from reconciler.adapters.facts.run import Prober
-from reconciler.adapters.facts.signatures import SignatureSource, decode
+from reconciler.adapters.facts.signatures import SignatureSource
 from reconciler.adapters.facts.uevents import Uevents, block_name
 from reconciler.adapters.starter import Starter
 from reconciler.asks import NOT_YET, Block, BlockDevice, Failed, Loop, Loops, Signature, Signatures
@@ -300,13 +301,44 @@ async def test_a_device_that_is_not_there_is_none_and_one_without_size_is_not_bl
         assert answer == Failed(f"{device} has no size: nothing is attached to it")
 
 
-async def test_blkid_missing_says_what_to_install(bench, loop_file, monkeypatch):
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param("mkfs.ext4 -q -L 'a b' {}", id="ext4, a blank in its label"),
+        pytest.param("mkfs.ext2 -q {}", id="ext2"),
+        pytest.param("mkfs.xfs -q -L data {}", id="xfs"),
+        pytest.param("mkfs.btrfs -q {}", id="btrfs"),
+        pytest.param("mkswap -q {}", id="swap"),
+        pytest.param("pvcreate -q --config 'devices{{filter=[\"a|.*|\"]}}' {}", id="a physical volume"),
+        pytest.param("true", id="nothing"),
+    ],
+)
+async def test_a_signature_is_what_blkid_says_it_is(bench, tmp_path, make):
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(320 << 20)  # the least that xfs takes
+    device = attach(image)
+    try:
+        sh(make.format(device))
+        said = sh(
+            f"blkid -p -o value -s TYPE -s PTTYPE -s USAGE -s LABEL -s UUID -s PTUUID {device} || true"
+        )
+        async with bench(sources()) as b:
+            found = await b.get(Signatures(device))
+        seen = {found.kind, found.label, found.uuid, found.usage} - {"", "partitions"}
+        assert seen == set(said.splitlines())
+    finally:
+        sh(f"losetup -d {device}")
+
+
+async def test_the_library_missing_says_what_to_install(bench, loop_file, monkeypatch):
     device = attach(loop_file)
+    blkid._library.cache_clear()
     async with bench(sources()) as b:
         with monkeypatch.context() as patched:
-            patched.setenv("PATH", "/nowhere")
+            patched.setattr(blkid, "LIBRARY", "libnone.so.1")
             answer = await b.get(Signatures(device))
-        assert answer == Failed("blkid is not installed: apt install util-linux")
+        assert answer == Failed("libnone.so.1 is not installed: apt install libblkid1")
     async with bench(sources()) as b:
         assert await b.get(Signatures(device)) == Signature()
 
@@ -314,28 +346,9 @@ async def test_blkid_missing_says_what_to_install(bench, loop_file, monkeypatch)
 async def test_a_disk_that_hangs_is_failed_not_blank(bench, loop_file, monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(signatures_module, "_LIMIT", 0.3)
-    monkeypatch.setattr(signatures_module, "open_anew", lambda path: release.wait(10))
+    monkeypatch.setattr(signatures_module, "read", lambda path: release.wait(10))
     try:
         async with bench(sources()) as b:
             assert await b.get(Signatures("/dev/x")) == Failed("/dev/x did not answer within 0.3 s")
     finally:
         release.set()
-
-
-@pytest.mark.parametrize(
-    ("text", "signature"),
-    [
-        (
-            "DEVNAME=/dev/l\nLABEL=a\\ b\nUUID=u\nTYPE=xfs\nUSAGE=filesystem\n",
-            Signature("xfs", "filesystem", "a b", "u"),
-        ),
-        ("PTUUID=3a\nPTTYPE=dos\n", Signature("dos", "partitions", "", "3a")),
-        (
-            "UUID=BoaB78\nVERSION=LVM2\\ 001\nTYPE=LVM2_member\nUSAGE=raid\n",
-            Signature("LVM2_member", "raid", "", "BoaB78"),
-        ),
-    ],
-    ids=["a filesystem with a space in its label", "a partition table", "a physical volume"],
-)
-def test_decode(text, signature):
-    assert decode(text) == signature

@@ -5,12 +5,12 @@ the drivers, the order of their operations.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from reconciler.adapters.facts import signatures
 from reconciler.adapters.facts.lvm import LvmSource
 from reconciler.adapters.facts.run import Prober, Ran
 from reconciler.adapters.facts.source import Subject
@@ -134,7 +134,7 @@ class Bench:
         if not self._block(path):
             return None
         said = self.guest.run("blkid", "-p", "-o", "export", path)
-        return Signature() if said.code == 2 else signatures.decode(said.out)
+        return Signature() if said.code == 2 else _decoded(said.out)
 
     def drive(self, driver: ModuleType, spec: Mapping[str, Any], goal: Goal) -> list[str]:
         """Do what it says until it is settled; the commands that took. One round has to suffice."""
@@ -165,3 +165,15 @@ class Bench:
     def _block(self, path: str) -> Block | None:
         there = self.guest.run("test", "-b", path).code == 0
         return Block(path, "0:0", 1) if there else None
+
+
+def _decoded(text: str) -> Signature:
+    """blkid's export format: KEY=value, the value escaped for a shell."""
+    fields: Mapping[str, str] = {
+        key: re.sub(r"\\(.)", r"\1", value)
+        for key, equals, value in (line.partition("=") for line in text.splitlines())
+        if equals
+    }
+    kind = fields.get("TYPE") or fields.get("PTTYPE", "")
+    usage = fields.get("USAGE") or ("partitions" if "PTTYPE" in fields else "")
+    return Signature(kind, usage, fields.get("LABEL", ""), fields.get("UUID") or fields.get("PTUUID", ""))
