@@ -97,8 +97,9 @@ class FileSource(Base):
 
     def _remounted(self, targets: set[str]) -> None:
         """Below a new or vanished mount the same paths mean other files."""
+        below = tuple(target.rstrip("/") + "/" for target in targets)
         for directory in self._subjects:
-            if any(_is_below(directory, target) for target in targets):
+            if directory in targets or directory.startswith(below):
                 if self._watches is not None:
                     self._watches.forget(directory)
                 self._changed(directory, None)
@@ -167,10 +168,6 @@ def _group(gid: int) -> str:
         return getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
-
-
-def _is_below(directory: str, target: str) -> bool:
-    return directory == target or directory.startswith(target.rstrip("/") + "/")
 
 
 def _path(subject: Subject) -> str:
