@@ -7,9 +7,12 @@ true. An order is a preference, never a right.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from reconciler.model import Service, nothing
+
+V = TypeVar("V")
 
 LEAST_MEMORY, LEAST_SWAP = 2.0, 10.0
 """Percent that must be available; below it a node takes on nothing new."""
@@ -65,6 +68,35 @@ def candidates(service: Service, peers: Mapping[str, Peer]) -> Candidates:
         why = "placement: none gives no order: a person chooses (`switch --to`)"
         return Candidates((), {**excluded, **dict.fromkeys(ranked, why)})
     return Candidates(tuple(_softly(service, ranked, peers)), excluded)
+
+
+def near(service: Service, peers: Mapping[str, Peer]) -> dict[str, Peer]:
+    """Of all nodes what matters for this service, as values that do not change any more.
+
+    Its own nodes, and those that hold what it is bound to by a relation.
+    """
+    key, bound = service.key, {service.key}
+    for relation in service.relations:
+        bound.update(name.partition("@")[0] for name in _keys(service, relation))
+    return {
+        name: replace(
+            peer,
+            cannot=_of(key, peer.cannot),
+            failed=_of(key, peer.failed),
+            started=_of(key, peer.started),
+            holds=frozenset(bound.intersection(peer.holds)),
+            loose=frozenset((key,)) if key in peer.loose else _NONE,
+        )
+        for name, peer in peers.items()
+        if name in service.nodes or not bound.isdisjoint(peer.holds)
+    }
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+def _of(key: str, kept: Mapping[str, V]) -> Mapping[str, V]:
+    return {key: kept[key]} if key in kept else nothing()
 
 
 def score(load: float, memory: float, swap: float | None) -> float:

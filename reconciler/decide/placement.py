@@ -35,6 +35,7 @@ class Here:
     frozen: Frozen | None = None
     start_failed: str = ""  # why a start failed here a short while ago, "" when none did
     gives_away: bool = False  # it is not the start that failed: what was up was lost too often
+    leaving: str = ""  # why everything goes down before the agent ends, "" when it does not
 
 
 FAILED = ("StartFailed", "GivesAway")
@@ -43,6 +44,13 @@ FAILED = ("StartFailed", "GivesAway")
 
 def decide(service: Service, asked: Asked, here: Here, deleted: bool = False) -> Decision:
     """The goal of one service on this node. Pure; `asked` without what has run out."""
+    decision = _decide(service, asked, here, deleted)
+    if here.leaving and decision.goal is not ServiceGoal.UNTOUCHED:
+        return Decision(ServiceGoal.ABSENT, "Leaving", (*decision.because, here.leaving))
+    return decision
+
+
+def _decide(service: Service, asked: Asked, here: Here, deleted: bool) -> Decision:
     wanted = _wanted(service, asked, here, deleted)
     frozen = here.frozen or asked.frozen
     wish = asked.wish

@@ -31,6 +31,8 @@ class Situation:
     mine        what my session of now holds; sure: it was written by this agent
     drained     who had this node give all away, "" for nobody: it knows before the others do
     waited      by what a turn waited for before (`Turn.timer`): seconds since then
+    stays       why its claim was not given back so far, "" when nothing kept it
+    refused     why its claim, or more of it, was not given when asked for; "" when it was, or was not asked
     """
 
     node: str
@@ -43,6 +45,8 @@ class Situation:
     sure: bool
     waited: Mapping[str, float]
     drained: str
+    stays: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Turn:
     holds     its claim is beyond doubt: steps towards up and on data may be taken
     asked     what of all that was asked concerns this node
     timer     what it waits for, "" for nothing; again_in: seconds until that may be enough
+    alone     there is nobody to share it with
     """
 
     decision: Decision
@@ -61,6 +66,7 @@ class Turn:
     asked: Asked
     timer: str = ""
     again_in: float = 0.0
+    alone: bool = False
 
     def because(self, why: str, holds: bool) -> "Turn":
         """The same, with one more reason."""
@@ -68,8 +74,26 @@ class Turn:
         return replace(self, decision=replace(self.decision, because=because), holds=holds)
 
 
+def alone(wanted: Decision, asked: Asked) -> Turn:
+    """On a host that shares with nobody."""
+    return Turn(wanted, "", True, asked, alone=True)
+
+
 def turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
     """`wanted`: what this node would do were it alone. Pure."""
+    made = _turn(service, wanted, asked, here)
+    if made.act == "release" and here.stays:
+        return made.because(f"its claim is kept: {here.stays}", made.holds)
+    if not here.refused:
+        return made
+    made = made.because(here.refused, holds=False)
+    if here.mine is not None:  # not confirmed yet, or it lacks something: what is up stays
+        return made
+    goal = made.decision.goal if made.decision.goal is ServiceGoal.ABSENT else ServiceGoal.STANDBY
+    return replace(made, decision=Decision(goal, "Waits", made.decision.because))
+
+
+def _turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
     mine, asked = here.mine is not None, asked.on(here.node)
     concerns = asked if mine or _local(asked.wish, here.node) else _without_parts(asked)
     if wanted.goal is ServiceGoal.UNTOUCHED:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from reconciler.contracts import Clock, Entry, Notify, Store
 from reconciler.decide import claims, keys
+from reconciler.decide.candidates import near
 from reconciler.decide.claims import Claim, Commit, Holder, View, affirm, give, mine, take
 from reconciler.decide.sessions import Level, Session, read
 from reconciler.decide.standing import Standing
@@ -199,25 +200,34 @@ class Cluster:
         return Holder(session, standing.revision) if session else None
 
     def situation(
-        self, node: str, service: Service, waited: Mapping[str, float], drained: str
+        self,
+        node: str,
+        service: Service,
+        waited: Mapping[str, float],
+        drained: str,
+        stays: str = "",
+        refused: str = "",
     ) -> Situation:
-        """What `decide.turn` goes by."""
+        """What `decide.turn` goes by, and nothing else: a value, for the view goes on."""
         me, standing = self._holder(), self._standing()
         if not self.follower.ready.is_set():
             why = f"the store has not been read yet{': ' + self.trouble if self.trouble else ''}"
         else:
             why = "" if me else f"this node has no session: {standing.why or 'its time is over'}"
+        slots = dict(self.view.claims.get(service.key, {}))
         return Situation(
             node,
             why,
-            self.view.claims.get(service.key, {}),
+            slots,
             claims.slots(service),
-            self.view.sessions,
-            self.peers.all,
+            {c.node: self.view.sessions.get(c.node) for c in slots.values() if c},
+            near(service, self.peers.all),
             mine(service.key, me.session, self.view) if me else None,
             self.held(service.key) is not None,
             waited,
             drained,
+            stays,
+            refused,
         )
 
     # --- what changed ----------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 from reconciler.contracts import Clock, Store
 from reconciler.decide.asked import NOBODY, Asked, Frozen, read, written
 from reconciler.decide.frames import packed, unpacked
+from reconciler.decide.situations import Memories
 from reconciler.engine.shared_wishes import SharedWishes
 from reconciler.errors import MayHeal
 from reconciler.model import Owner, Resource
@@ -156,8 +157,11 @@ class Desk:
 
     def memory(self, owner: Owner) -> Mapping[str, str]:
         """What still holds: for ever, or since this boot."""
-        kept = self._values.get(f"memory/{owner.service}", {}).get(owner.rid, {})
-        return {key: value for key, (value, boot) in kept.items() if boot in ("", self._boot_id)}
+        return self.memories(owner.service).of(owner.rid)
+
+    def memories(self, service: str) -> Memories:
+        """All of a service, as it is now: what is remembered later makes another value."""
+        return Memories(self._values.get(f"memory/{service}", {}), self._boot_id)
 
     def remember(self, owner: Owner, key: str, value: str | None, until: str = "forever") -> None:
         name = f"memory/{owner.service}"

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from reconciler.decide import claims, hosts
-from reconciler.decide.candidates import Peer, candidates
+from reconciler.decide.among import among
+from reconciler.decide.candidates import Peer
 from reconciler.decide.hosts import Host
 from reconciler.decide.standing import Standing
 from reconciler.decide.what_if import Held, what_if
@@ -82,28 +83,9 @@ class Neighbours:
 
     def why(self, service: Service) -> list[tuple[int, str]]:
         """Who holds it, and of every other node whether it could; lines as `decide.explain` makes them."""
-        view, peers = self._cluster.view, self._cluster.peers.all
-        if len(service.nodes) < 2:
-            return []
-        lines: list[tuple[int, str]] = [(0, "among the nodes")]
-        held = dict[str, str]()
-        for slot, claim in sorted(view.claims.get(service.key, {}).items()):
-            if claim is None:
-                lines.append(
-                    (1, f"slot {slot}: its claim is not understood here: a later version wrote it")
-                )
-            elif claims.free(claim, view.sessions):
-                held[claim.node] = f"held it until its session ended (epoch {claim.epoch})"
-            else:
-                held[claim.node] = f"holds it (slot {slot}, epoch {claim.epoch})"
-        found = candidates(service, peers)
-        for name in service.nodes:
-            able = f"could take it, number {found.ranked.index(name) + 1}" if name in found.ranked else ""
-            said = [text for text in (held.get(name, ""), able or found.excluded.get(name, "")) if text]
-            if held.get(name, "").startswith("holds"):
-                said = said[:1]
-            lines.append((1, f"{name}: {'; '.join(said)}"))
-        return lines
+        view = self._cluster.view
+        held = view.claims.get(service.key, {})
+        return list(among(service, held, view.sessions, self._cluster.peers.all))
 
     def seen(self) -> dict[str, Any]:
         """`cluster` of node.json."""

@@ -2,29 +2,17 @@
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from reconciler.asks import Ask, Check, Facts, Program, Unanswered
 from reconciler.contracts import Driver, FactHub
 from reconciler.decide.references import bind_resource
+from reconciler.decide.situations import Seen
 from reconciler.model import Observed, Owner, Resource, State, unknown
 
 TURNS = 8
 """Questions that lead to further questions: a driver asks at most this many times in one look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """`resource` is bound as far as possible; `missing` are its references without a value.
-
-    by_check  only a user's command can tell: its word may come a while after the fact.
-    """
-
-    resource: Resource
-    observed: Observed
-    missing: tuple[str, ...] = ()
-    by_check: bool = False
 
 
 class _Bound(NamedTuple):

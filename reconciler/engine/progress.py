@@ -9,10 +9,10 @@ from reconciler.decide.asked import Wish
 from reconciler.decide.backoff import Budget
 from reconciler.decide.placement import FAILED, Decision, in_effect, named
 from reconciler.decide.plan import UPWARD, Situation, to_destroy
+from reconciler.decide.situations import ON_THINGS, STOOD_ON, incarnation
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended
 from reconciler.engine.record import Attempt, Record
-from reconciler.engine.situations import ON_THINGS, STOOD_ON, incarnation
 from reconciler.model import Act, Goal, Owner, ServiceGoal, State, settled
 from reconciler.settings import Settings
 
@@ -238,7 +238,7 @@ def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: D
             desk.put_applied(record.key, rid, s.resource)
             if s.resource.group in ON_THINGS:
                 for under in s.resource.refs:
-                    name = incarnation(desk, record.key, made[under]) if under in made else ""
+                    name = incarnation(desk.memories(record.key), made[under]) if under in made else ""
                     if name and STOOD_ON + under not in memory:
                         desk.remember(owner, STOOD_ON + under, name, "reboot")
         elif s.goal is Goal.DOWN and settled(Goal.DOWN, observed) and not s.running:

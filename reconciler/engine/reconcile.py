@@ -9,15 +9,18 @@ from functools import partial
 
 from reconciler.contracts import Clock, Driver, Event, Recorder
 from reconciler.decide.asked import Asked, Frozen
+from reconciler.decide.holds import planned
+from reconciler.decide.inputs import Inputs, parts, unclaimed
 from reconciler.decide.placement import Decision, Here, decide
-from reconciler.decide.plan import UPWARD, Situation, plan
+from reconciler.decide.plan import UPWARD, Situation
+from reconciler.decide.situations import STARTS, Look, Roster, roster
+from reconciler.decide.turn import Turn, alone
 from reconciler.engine import monitor, progress
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
 from reconciler.engine.queue import Pace
 from reconciler.engine.record import Record, as_before
-from reconciler.engine.situations import STARTS, Roster, hold, roster, situations
 from reconciler.engine.together import Together
 from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
 from reconciler.settings import Settings
@@ -50,6 +53,7 @@ class Reconciler:
         self.gone: Callable[[str], None]
         self.discard: Callable[[str], None]  # remove its document: the service was purged
         self.ended_for_all: Callable[[str], None] = lambda key: None
+        self.kept: Callable[[Inputs], None] = lambda inputs: None  # what a pass decided on
         self.together: Together | None = None  # with others, where several hosts share a store
         self.leaving = ""  # why everything goes down before the agent ends, "" when it does not
         self.pace = Pace()  # of all passes
@@ -63,25 +67,30 @@ class Reconciler:
         if not record.passes and not record.seen:
             progress.recall(record, self._desk)
         asked = self._what_is_asked(key)
-        decision = self._decide(record, asked)
-        turn = await self.together.turn(record, decision, asked) if self.together else None
-        if turn:
-            decision, asked = turn.decision, turn.asked
-            record.unclaimed = "" if turn.holds else decision.reason
+        here, service, everything = self._here_now(record), record.service, asked
+        wanted = decide(service, asked.on(here.node), here, record.deleted)
+        turn, near = alone(wanted, asked), None
+        if self.together:
+            turn, near = await self.together.turn(record, wanted, asked)
+        decision, asked = turn.decision, turn.asked
         basis = self._basis(record)
-        made, who = await self._situations(record, asked, decision)
+        made, who, look = await self._situations(record, turn)
         if self._basis(record) != basis:
             return 0.0  # taken back, frozen or edited while it looked: nothing is begun on the old word
-        now = asyncio.get_running_loop().time()
+        now, old = asyncio.get_running_loop().time(), _outcome(record)
         if record.decision is None or decision.because != record.decision.because:
             self._event(record, "decision", f"{decision.goal}: {decision.reason}", reason=decision.code)
         # With the goals that follow from it, not before: what is shown in between must fit together.
         record.decision, record.asked = decision, self._desk.asked(key)
-        if self.together and turn:
+        if self.together:
             await self.together.settle(record, made, turn)
         if self._note(record, made, decision, now):
             return 0.0
-        record.plan = self._plan(record, made)
+        counted = record.counted(asyncio.get_running_loop().time())
+        record.plan = planned(made, record.last_order, counted, unclaimed(turn), self._drivers)
+        if not _same(old, _outcome(record)):
+            given = (record.document, record.deleted, everything, near, counted)
+            self.kept(Inputs(service, here, look, *given))
         self._act(record, made)
         self._after(record, asked, decision, made, who)
         record.passes += 1
@@ -92,7 +101,7 @@ class Reconciler:
         if who.made_way(made):
             return 0.0
         again_in = self._again_in(record, asked, made, now)
-        sooner = self.together.again_in(key, turn) if self.together and turn else 0.0
+        sooner = self.together.again_in(key, turn) if self.together else 0.0
         return min(again_in, sooner) if sooner else again_in
 
     def ended(self, ended: Ended) -> None:
@@ -126,41 +135,32 @@ class Reconciler:
         decision = decide(record.service, asked, self._here(record), record.deleted)
         if decision.code == "NotOrchestrated":
             decision = replace(decision, goal=ServiceGoal.UP)
-        made, _who = await self._situations(trial, asked, decision, follow=False)
-        trial.seen = {rid: s.seen for rid, s in made.items()}
+        turn = replace(alone(decision, asked), alone=self.together is None)
+        made, _who, _look = await self._situations(trial, turn, follow=False)
         alive = any(s.seen.state in (State.UP, State.WARN) for s in made.values() if s.goal is Goal.UP)
         lost = record.attempt.up_as == record.service.generation
-        trial.attempt = replace(record.attempt, coming_up=not alive and not lost)
-        return self._plan(trial, made, ahead=True)
+        counted = trial.counted(asyncio.get_running_loop().time())
+        counted = replace(counted, coming_up=not alive and not lost)
+        return planned(made, trial.last_order, counted, "", self._drivers, ahead=True)
 
     # --- parts of a pass -------------------------------------------------------------------
 
     async def _situations(
-        self, record: Record, asked: Asked, decision: Decision, follow: bool = True
-    ) -> tuple[dict[str, Situation], Roster]:
+        self, record: Record, turn: Turn, follow: bool = True
+    ) -> tuple[dict[str, Situation], Roster, Look]:
         """Look at every resource; what is seen, beside what is wanted of it."""
-        who = roster(record, self._desk)
+        applied = self._desk.applied(record.key)
+        who = roster(record.service, record.deleted, applied)
         order = record.order(who.resources)
         # Before the facts are read: a job that ends meanwhile leaves them possibly too old for it.
-        running = {*self.jobs.of(record.key), *self.jobs.under_way(record.key)}
+        running = frozenset({*self.jobs.of(record.key), *self.jobs.under_way(record.key)})
         by_rid = {r.rid: r for r in who.resources}
-        resources, applied = [by_rid[rid] for rid in order.rids], self._desk.applied(record.key)
+        resources = [by_rid[rid] for rid in order.rids]
         seen = await self._observer.look(record.key, resources, applied, follow)
         await self.pace.turn()  # one answer may have set all workers free at once
-        made = situations(record, asked, decision, seen, who, order, self._desk, running)
-        return self._rolling_back(record, decision, made), who
-
-    def _plan(self, record: Record, made: Mapping[str, Situation], ahead: bool = False) -> Plan:
-        attempt, now = record.attempt, asyncio.get_running_loop().time()
-        judged = dict(made)
-        for rid, s in made.items():
-            why = hold(record, s, now)
-            unchecked = s.seen.state is State.DOWN and rid not in attempt.checked
-            unchecked = unchecked and not record.handed_over
-            if why or unchecked:
-                judged[rid] = replace(s, hold=why, unchecked=unchecked)
-        nothing = self._from_nothing(record, made)
-        return plan(judged, record.last_order, self._drivers, preflight=nothing, ahead=ahead)
+        activated = frozenset(record.attempt.activated)
+        look = Look(seen, applied, self._desk.memories(record.key), running, activated)
+        return parts(record.service, record.deleted, turn, look, who, order), who, look
 
     def _what_is_asked(self, key: str) -> Asked:
         """Without what ran out; says so once."""
@@ -181,25 +181,23 @@ class Reconciler:
             self._desk.put_asked(key, current)
         return current
 
-    def _decide(self, record: Record, asked: Asked) -> Decision:
-        attempt, now = record.attempt, asyncio.get_running_loop().time()
-        if attempt.failed and now >= attempt.failed_until:
+    def _here_now(self, record: Record) -> Here:
+        """A failed start is over after its time."""
+        attempt = record.attempt
+        if attempt.failed and asyncio.get_running_loop().time() >= attempt.failed_until:
             attempt.failed = ""
             attempt.activated.clear()
-        here = asked.on(self._settings.node)
-        decision = decide(record.service, here, self._here(record), record.deleted)
-        if self.leaving and decision.goal is not ServiceGoal.UNTOUCHED:
-            decision = Decision(ServiceGoal.ABSENT, "Leaving", (*decision.because, self.leaving))
-        return decision
+        return self._here(record, self.leaving)
 
     def _basis(self, record: Record) -> tuple[object, ...]:
         """All that a pass decides on besides facts."""
         asked, frozen = self._desk.asked(record.key), self._desk.node_frozen()
         return asked, frozen, record.service, record.deleted, self.leaving, self.halted
 
-    def _here(self, record: Record) -> Here:
+    def _here(self, record: Record, leaving: str = "") -> Here:
         attempt, now = record.attempt, self._clock.wall()
-        return Here(self._settings.node, now, self._node_frozen(), attempt.failed, attempt.gives_away)
+        frozen = self._node_frozen()
+        return Here(self._settings.node, now, frozen, attempt.failed, attempt.gives_away, leaving)
 
     def _node_frozen(self) -> Frozen | None:
         if self.together and (whole := self.together.frozen()):
@@ -209,18 +207,6 @@ class Reconciler:
             self._desk.put_node_frozen(None)
             return None
         return frozen
-
-    def _rolling_back(
-        self, record: Record, decision: Decision, made: dict[str, Situation]
-    ) -> dict[str, Situation]:
-        """After a failed start only what it started is stopped; all, where another node may take it."""
-        if decision.code != "StartFailed" or self.together:
-            return made
-        kept = record.attempt.activated | set(self.jobs.of(record.key))
-        return {
-            rid: s if s.goal is not Goal.DOWN or rid in kept else replace(s, goal=Goal.NONE)
-            for rid, s in made.items()
-        }
 
     def _note(self, record: Record, made: Mapping[str, Situation], decision: Decision, now: float) -> bool:
         """Keep what was seen; losses and the attempt to come up are judged against the last pass.
@@ -268,13 +254,6 @@ class Reconciler:
             why = f": {s.seen.notes[0].text}" if s.seen.notes else ""
             ok = state not in (State.WARN, State.UNKNOWN)
             self._event(record, "state", f"{told} → {state}{why}", rid=rid, reason="State", ok=ok)
-
-    def _from_nothing(self, record: Record, made: Mapping[str, Situation]) -> bool:
-        """A start of which nothing is up yet and whose checks have not passed."""
-        attempt = record.attempt
-        if not attempt.coming_up:
-            return False
-        return not any(s.seen.state in (State.UP, State.WARN) for s in made.values() if s.goal is Goal.UP)
 
     def _act(self, record: Record, made: Mapping[str, Situation]) -> None:
         for rid, job in self.jobs.of(record.key).items():
@@ -377,3 +356,13 @@ class Reconciler:
         self._recorder.record(
             Event(self._clock.wall(), kind, record.key, rid, reason=reason, text=text, ok=ok)
         )
+
+
+def _outcome(record: Record) -> tuple[object, ...]:
+    """What a pass made of a service; what was seen, and the goals, are the same objects while equal."""
+    because = record.decision.because if record.decision else None
+    return because, record.plan, record.seen, record.goals
+
+
+def _same(old: tuple[object, ...], new: tuple[object, ...]) -> bool:
+    return old[:2] == new[:2] and old[2] is new[2] and old[3] is new[3]

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from reconciler.decide.asked import NOBODY, Asked
 from reconciler.decide.backoff import Budget
+from reconciler.decide.holds import Counted
 from reconciler.decide.order import Order, order
 from reconciler.decide.placement import Decision
 from reconciler.errors import Fault
@@ -71,7 +72,6 @@ class Record:
     attempt: Attempt = field(default_factory=Attempt)
     forced: frozenset[str] = frozenset()
     handed_over: bool = False  # its last holder gave it back: what it had is surely gone there
-    unclaimed: str = ""  # why nothing may go up here, though it is wanted so
     refused: str = ""  # why an operation towards up was refused, until that loop time
     refused_until: float = 0.0
 
@@ -88,6 +88,24 @@ class Record:
         if self._order is None or resources != self._ordered:
             self._order, self._ordered = order(resources), resources
         return self._order
+
+    def counted(self, now: float) -> Counted:
+        """What the plan goes by besides what was seen, as a value. `now`: loop time."""
+        attempt = self.attempt
+        return Counted(
+            now,
+            dict(self.budgets),
+            dict(self.stops),
+            dict(self.settling),
+            self.forced,
+            self.refused,
+            self.refused_until,
+            attempt.conflict,
+            attempt.conflict_until,
+            attempt.coming_up,
+            frozenset(attempt.checked),
+            self.handed_over,
+        )
 
     def up_as_wanted(self) -> bool:
         """Every resource that counts is where its goal wants it, and not on its way to another."""

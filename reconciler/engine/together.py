@@ -15,15 +15,15 @@ from reconciler.decide.asked import Asked, Frozen, Wish, frozen
 from reconciler.decide.candidates import candidates
 from reconciler.decide.hosts import Told
 from reconciler.decide.placement import Decision
-from reconciler.decide.plan import Situation
+from reconciler.decide.plan import Situation as Part
 from reconciler.decide.sessions import Level
-from reconciler.decide.turn import Turn, turn
+from reconciler.decide.turn import Situation, Turn, turn
 from reconciler.engine.cluster import QUICKER, Cluster
 from reconciler.engine.gate import Gate
 from reconciler.engine.jobs import Jobs
 from reconciler.engine.record import Record
 from reconciler.errors import MayHeal, NeedsPerson
-from reconciler.model import Goal, Owner, Resource, Service, ServiceGoal, State
+from reconciler.model import Goal, Owner, Resource, Service, State
 from reconciler.operations import AddAddress, Operation
 
 AGAIN = 0.5
@@ -70,27 +70,19 @@ class Together:
 
     # --- before the look -------------------------------------------------------------------
 
-    async def turn(self, record: Record, wanted: Decision, asked: Asked) -> Turn:
-        """Whose turn it is; with the claim taken, if it is ours and is to be had."""
-        made, waits = self._turn(record, wanted, asked), self._waits[record.key]
+    async def turn(self, record: Record, wanted: Decision, asked: Asked) -> tuple[Turn, Situation]:
+        """Whose turn it is, with the claim taken if it is to be had; and what that was decided on."""
+        made, here = self._turn(record, wanted, asked)
+        waits = self._waits[record.key]
         waits.again_in = 0.0
-        if made.act == "release" and waits.stays:
-            return made.because(f"its claim is kept: {waits.stays}", made.holds)
+        if made.act == "claim":
+            why = await self._claim(record, waits)
+            # Whoever gave it back has seen its addresses gone: nobody need be asked whether they are.
+            record.handed_over = not why and record.key in self.cluster.handed_over
+            return self._turn(record, wanted, asked, why)
         if made.act == "" and made.holds and (why := await self._extend(record, waits)):
-            return made.because(why, holds=False)
-        if made.act != "claim":
-            return made
-        why = await self._claim(record, waits)
-        # Whoever gave it back has seen its addresses gone: nobody need be asked whether they are.
-        record.handed_over = not why and record.key in self.cluster.handed_over
-        made = self._turn(record, wanted, asked)
-        if made.holds or not why:
-            return made
-        made = made.because(why, holds=False)
-        if self.cluster.mine(record.key):  # not confirmed yet: what is up stays, and nothing is begun
-            return made
-        goal = made.decision.goal if made.decision.goal is ServiceGoal.ABSENT else ServiceGoal.STANDBY
-        return replace(made, decision=Decision(goal, "Waits", made.decision.because))
+            return self._turn(record, wanted, asked, why)
+        return made, here
 
     async def _extend(self, record: Record, waits: _Waits) -> str:
         """ "" when the claim has all that the document in force names: an edit may have added to it."""
@@ -119,13 +111,16 @@ class Together:
             waits.again_in = AT_ONCE
         return why
 
-    def _turn(self, record: Record, wanted: Decision, asked: Asked) -> Turn:
+    def _turn(
+        self, record: Record, wanted: Decision, asked: Asked, refused: str = ""
+    ) -> tuple[Turn, Situation]:
         waits, now = self._waits[record.key], asyncio.get_running_loop().time()
         waited = {name: now - at for name, at in waits.since.items()}
-        here = self.cluster.situation(self.node, record.service, waited, self.drained())
+        given = (waited, self.drained(), waits.stays, refused)
+        here = self.cluster.situation(self.node, record.service, *given)
         made = turn(record.service, wanted, asked, here)
         waits.since = {made.timer: waits.since.get(made.timer, now)} if made.timer else {}
-        return made
+        return made, here
 
     async def _things(self, record: Record, waits: _Waits) -> tuple[things.Thing, ...] | str:
         """All that it needs here, names with every address that may be used; or what it waits for."""
@@ -158,7 +153,7 @@ class Together:
 
     # --- after it --------------------------------------------------------------------------
 
-    async def settle(self, record: Record, made: Mapping[str, Situation], turn: Turn) -> None:
+    async def settle(self, record: Record, made: Mapping[str, Part], turn: Turn) -> None:
         """What was seen gone leaves the guard's list, and what is up is on it; with nothing up any more
         the claim is given back.
         """
@@ -185,7 +180,7 @@ class Together:
         except (MayHeal, NeedsPerson) as fault:
             waits.stays, waits.again_in = f"the guard or the store does not take it: {fault}", AGAIN
 
-    async def _found_up(self, owner: Owner, s: Situation) -> None:
+    async def _found_up(self, owner: Owner, s: Part) -> None:
         """It may have been up before there was a guard to list it: what its start would do is listed."""
         down = replace(s.seen, state=State.DOWN)
         operations = self.drivers[s.resource.kind].operations(s.resource.spec, down, Goal.UP)
@@ -284,6 +279,6 @@ class Together:
         return common is None or common.standby or common.disable
 
 
-def _down(s: Situation) -> bool:
+def _down(s: Part) -> bool:
     common = s.resource.common
     return common.standby or common.disable or (s.seen.state in (*GONE, State.NA) and not s.running)

@@ -4,17 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from reconciler.decide import shown
 from reconciler.decide.asked import Asked, Frozen, Wish
-from reconciler.decide.conditions import Stalled, Trouble, conditions
-from reconciler.decide.explain import Part, why
-from reconciler.decide.placement import FAILED, Decision
-from reconciler.decide.status import ResourceReport, as_api, instance, read_instance, service_status
+from reconciler.decide.conditions import conditions
+from reconciler.decide.explain import why
+from reconciler.decide.status import as_api, instance, read_instance, service_status
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Job, Jobs
 from reconciler.engine.record import Record
-from reconciler.model import Act, Goal, Note, Observed, Owner, Plan, ServiceGoal, State, Step, info, settled
-
-NOT_SEEN = Observed(State.UNKNOWN)
+from reconciler.model import Act, Plan, ServiceGoal, Step
 
 
 class View:
@@ -29,14 +27,12 @@ class View:
         """`before`: the object as last made, for what keeps its `since`. `now`: wall-clock."""
         service, decision = record.service, record.decision
         asked, jobs = self._desk.asked(record.key), self._jobs.of(record.key)
-        reports = self._reports(record, asked, jobs)
+        reports = shown.reports(record, asked, jobs, self._desk.memories(record.key))
         here, others = instance(reports), self.others(record.key)
         merged = {self._node: here, **{node: read_instance(told) for node, told in others.items()}}
         avail, overall, placement = service_status(service, merged)
         frozen = decision.frozen if decision else None
         goal = decision.goal if decision else ServiceGoal.UNTOUCHED
-        # After a failed start everything is down for a while, and yet nobody wants it so.
-        wanted = ServiceGoal.UP if decision and decision.code in FAILED else goal
         old = before["status"]["conditions"] if before else ()
         return {
             "apiVersion": "standfast/v1",
@@ -63,11 +59,11 @@ class View:
                 "conditions": conditions(
                     reports,
                     here,
-                    goal=wanted,
+                    goal=shown.wanted(decision),
                     generation=service.generation,
                     now=now,
                     before=old,
-                    trouble=_trouble(record, self._desk.failing, decision),
+                    trouble=shown.trouble(record, self._desk.failing),
                     frozen=bool(frozen),
                     busy=bool(jobs) or bool(record.plan.now),
                     heard=record.asked == asked,
@@ -88,45 +84,14 @@ class View:
 
     def why(self, record: Record, now: float, loop_now: float) -> dict[str, Any]:
         asked, jobs = self._desk.asked(record.key), self._jobs.of(record.key)
-        parts = {rid: _part(record, rid, jobs, now - loop_now) for rid in record.seen}
+        commands = {rid: str(job.current) for rid, job in jobs.items() if job.current}
+        parts = shown.parts(record, commands, now - loop_now)
         if record.decision is None:
             return {"lines": [{"indent": 0, "text": f"{record.key} was not looked at yet"}]}
         lines = why(
             record.key, record.decision, asked, parts, record.plan, record.faults, self._desk.failing, now
         )
         return {"lines": [{"indent": indent, "text": text} for indent, text in lines]}
-
-    def _reports(self, record: Record, asked: Asked, jobs: Mapping[str, Job]) -> list[ResourceReport]:
-        waiting = {w.rid: w.why for w in record.plan.waiting}
-        reports = []
-        for rid, resource in (record.whole or {r.rid: r for r in record.service.resources}).items():
-            seen = record.seen.get(rid, NOT_SEEN)
-            budget = record.budgets.get(rid)
-            remembered = self._desk.memory(Owner(record.key, rid)).get("provisioned") == "yes"
-            provisioned = seen.provisioned
-            if provisioned is None and remembered:
-                provisioned = True
-            notes: tuple[Note, ...] = ()
-            if budget and budget.failures and not settled(record.goals.get(rid, Goal.NONE), seen):
-                notes = (info(f"failed {budget.failures} times, last: {budget.last}"),)
-            reports.append(
-                ResourceReport(
-                    resource,
-                    seen,
-                    running=rid in jobs,
-                    provisioned=provisioned,
-                    restarts_left=(
-                        budget.left(resource.common.restart) if budget else resource.common.restart
-                    ),
-                    stopped_on_purpose=rid in asked.stopped,
-                    since=record.since.get(rid, 0.0),
-                    goal=record.goals.get(rid, Goal.NONE),
-                    waiting=waiting.get(rid, ""),
-                    notes=notes,
-                    failures=budget.failures if budget else 0,
-                )
-            )
-        return reports
 
 
 def plan_object(plan: Plan) -> dict[str, Any]:
@@ -140,20 +105,6 @@ def plan_object(plan: Plan) -> dict[str, Any]:
 def _step(step: Step) -> dict[str, Any]:
     operations = [str(operation) for operation in step.operations]
     return {"rid": step.rid, "act": str(step.act), "why": step.why, "operations": operations}
-
-
-def _part(record: Record, rid: str, jobs: Mapping[str, Job], wall_minus_loop: float) -> Part:
-    goal, job = record.goals.get(rid, Goal.NONE), jobs.get(rid)
-    budget = (record.stops if goal is Goal.DOWN else record.budgets).get(rid)
-    return Part(
-        goal,
-        record.seen[rid],
-        record.since.get(rid, 0.0),
-        str(job.current) if job and job.current else "",
-        budget.failures if budget else 0,
-        budget.last if budget else "",
-        budget.not_before + wall_minus_loop if budget and budget.not_before else 0.0,
-    )
 
 
 def _wish(record: Record, asked: Asked) -> dict[str, Any] | None:
@@ -214,24 +165,3 @@ def _doing(jobs: Mapping[str, Job], record: Record) -> str:
         if act in acts:
             return word
     return "start failed" if record.attempt.failed else "idle"
-
-
-def _trouble(record: Record, store: str, decision: Decision | None) -> Trouble | None:
-    """The first of what the engine knows to be in the way."""
-    if stuck := {rid: b for rid, b in record.stops.items() if record.goals.get(rid) is Goal.DOWN}:
-        rid, budget = next(iter(stuck.items()))
-        todo = "`standfast stop --force`, `standfast clear`, or reset the node"
-        return Trouble(Stalled.STOP_STUCK, f"{rid} cannot be stopped: {budget.last}; ways out: {todo}")
-    if record.attempt.conflict:
-        text = f"start aborted due to resource {record.attempt.conflict}"
-        return Trouble(Stalled.PREFLIGHT_CONFLICT, text)
-    if decision and decision.code in FAILED:
-        return Trouble(Stalled.START_FAILED, record.attempt.failed)
-    if record.faults:
-        two = record.faults[0].what.startswith("two files")
-        reason = Stalled.CONFLICTING_DOCUMENTS if two else Stalled.INVALID_DOCUMENT
-        more = f" (and {len(record.faults) - 1} more)" if len(record.faults) > 1 else ""
-        return Trouble(reason, " ".join(f"{record.faults[0]}{more}".split()))
-    if store:
-        return Trouble(Stalled.STORE_UNREACHABLE, store)
-    return None

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.contracts import Clock, Event, Recorder
-from reconciler.decide.asked import DEADLINE, NOBODY, Asked, Frozen, Wish
+from reconciler.decide.asked import Asked, Frozen, Wish
 from reconciler.decide.backoff import Budget
+from reconciler.decide.heard import heard
 from reconciler.decide.moves import MOVES
-from reconciler.decide.placement import beyond, named, refusal, short_of
+from reconciler.decide.placement import named, refusal
 from reconciler.engine.desk import Desk
 from reconciler.engine.record import Attempt, Record
 from reconciler.engine.together import Together
@@ -38,22 +39,11 @@ class Wishes:
             raise NeedsPerson(f"{key}: {why}")
         if asked.wish and wish.verb in ONE_OFF:
             raise NeedsPerson(f"{key}: {asked.wish} is still under way; wait, or `standfast abort {key}`")
-        match wish.verb:
-            case "freeze":
-                frozen = Frozen(who, wish.at, wish.reason, wish.until)
-                self._desk.put_asked(key, replace(asked, frozen=frozen))
-            case "thaw":
-                self._desk.put_asked(key, replace(asked, frozen=None))
-            case "clear":
-                self._clear(key, record, wish)
-            case "abort":
-                self._desk.put_asked(key, replace(asked, wish=None))
-            case "start" | "stop" if not (wish.rids or wish.upto or wish.downto):
-                self._standing(key, record, wish)
-                if frozen:  # it stands, but only for once it acts
-                    self._one_off(key, record, wish)
-            case _:
-                self._one_off(key, record, wish)
+        self._fresh(record, wish)
+        everything = record.whole.values() if wish.verb == "clear" else record.service.resources
+        up = {rid for rid, seen in record.seen.items() if settled(Goal.UP, seen)}
+        after = heard(wish, self._desk.asked(key), everything, up, frozen is not None)
+        self._desk.put_asked(key, after)
         text = str(wish) + (f", for {wish.until - wish.at:.0f} s" if wish.until else "")
         self._recorder.record(Event(wish.at, "wish", key, reason=wish.verb.capitalize(), text=text))
         self._desk.stir(key)
@@ -134,52 +124,25 @@ class Wishes:
             to=str(request.get("to") or ""),
         )
 
-    def _standing(self, key: str, record: Record, wish: Wish) -> None:
-        """A person's word is a fresh start: old failures and parts stopped on purpose are forgotten."""
-        _fresh(record)
-        record.forced = frozenset(record.whole) if wish.force else frozenset()
-        asked = replace(self._desk.asked(key), standing=wish, wish=None)
-        if wish.verb == "start":
-            asked = replace(asked, stopped=frozenset())
-        self._desk.put_asked(key, asked)
-
-    def _one_off(self, key: str, record: Record, wish: Wish) -> None:
-        _fresh(record)
-        until = wish.until or wish.at + DEADLINE
-        asked = self._desk.asked(key)
-        everything = record.service.resources
-        mine = {r.rid for r in everything if named(r, wish.rids)} if wish.rids else set()
-        match wish.verb:
-            case "stop":
-                mine |= {r.rid for r in everything if wish.downto and not short_of(r, wish.downto)}
-                asked = replace(asked, stopped=asked.stopped | mine)
-            case "start" if wish.upto:
-                # What lies beyond and is down stays so, on purpose; the rest is up from now on.
-                left = {r.rid for r in everything if beyond(r, wish.upto) and not _is_up(record, r.rid)}
-                asked = replace(asked, stopped=frozenset(left), standing=replace(wish, upto=""))
-            case "unprovision" if mine:
-                asked = replace(asked, stopped=asked.stopped | mine)
-            case "unprovision" | "purge":
-                # From now on, not when it is done: what is half destroyed must never come up again.
-                asked = replace(asked, standing=replace(wish, verb="stop", reason=f"to {wish.verb} it"))
-            case "start" | "restart" | "provision":
-                asked = replace(asked, stopped=asked.stopped - mine)
-        phase = "down" if wish.verb == "restart" else ""
-        self._desk.put_asked(key, replace(asked, wish=replace(wish, until=until, phase=phase)))
-
-    def _clear(self, key: str, record: Record, wish: Wish) -> None:
-        """Forget failures and what was asked, of the parts that are named or of everything."""
-        if wish.rids:
+    def _fresh(self, record: Record, wish: Wish) -> None:
+        """A person's word is a fresh start: old failures are forgotten, of a part if it is about a part."""
+        if wish.verb in ("freeze", "thaw", "abort"):
+            return
+        if wish.verb == "clear" and wish.rids:
             mine = {rid for rid, r in record.whole.items() if named(r, wish.rids)}
             for kept in (record.budgets, record.stops):
                 for rid in mine & kept.keys():
                     del kept[rid]
-            asked = self._desk.asked(key)
-            self._desk.put_asked(key, replace(asked, stopped=asked.stopped - mine))
             return
-        _fresh(record)
-        record.attempt = Attempt()
-        self._desk.put_asked(key, replace(NOBODY, frozen=self._desk.asked(key).frozen))
+        record.budgets = {rid: Budget() for rid in record.budgets}
+        record.stops.clear()
+        attempt = record.attempt
+        attempt.failed, attempt.conflict = "", ""
+        attempt.failed_until = attempt.conflict_until = 0.0
+        if wish.verb == "clear":
+            record.attempt = Attempt()
+        elif wish.verb in ("start", "stop") and not (wish.rids or wish.upto or wish.downto):
+            record.forced = frozenset(record.whole) if wish.force else frozenset()
 
 
 def _stands(wish: Wish, asked: Asked) -> bool:
@@ -195,15 +158,3 @@ def _stands(wish: Wish, asked: Asked) -> bool:
             # Fulfilled already, it stands no more; another's word does.
             known = {w.id for w in (asked.standing, asked.wish) if w}
             return not known or wish.id in known
-
-
-def _is_up(record: Record, rid: str) -> bool:
-    return rid in record.seen and settled(Goal.UP, record.seen[rid])
-
-
-def _fresh(record: Record) -> None:
-    record.budgets = {rid: Budget() for rid in record.budgets}
-    record.stops.clear()
-    attempt = record.attempt
-    attempt.failed, attempt.conflict = "", ""
-    attempt.failed_until = attempt.conflict_until = 0.0

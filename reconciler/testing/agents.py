@@ -15,6 +15,7 @@ from typing import Any
 from reconciler.adapters.guard import GuardClient
 from reconciler.adapters.guard_kept import KeptGuard
 from reconciler.decide import hosts
+from reconciler.decide.inputs import Inputs, decided
 from reconciler.decide.sessions import Level
 from reconciler.decide.standing import Standing, Terms
 from reconciler.engine.cluster import Cluster
@@ -177,7 +178,8 @@ class SimAgent:
         self.ready = True
 
     async def _engine(self) -> None:
-        host, queue, drivers, tell = self.host, self.queue, ThingDrivers(), SimRecorder(self.say)
+        host, queue, tell = self.host, self.queue, SimRecorder(self.say)
+        drivers = self._drivers = ThingDrivers()
         settings = Settings(
             host.node, Path("/s"), Path("/v"), Path("/r"), max_jobs=8, retry_max=5.0, stable_after=20.0
         )
@@ -197,7 +199,7 @@ class SimAgent:
         self.jobs.gate = lambda owner, op: self.together.enter(owner, op, self.records.get(owner.service))
         self.desk.shared, self.wishes.together = self.shared_wishes, self.together
         self.reconciler.jobs, self.reconciler.pace = self.jobs, _AtOnce()
-        self.reconciler.passed = self._passed
+        self.reconciler.passed, self.reconciler.kept = self._passed, self._kept
         self.reconciler.gone = self.reconciler.discard = lambda key: None
 
     async def _endless(self, act: Callable[[], Any]) -> None:
@@ -240,6 +242,12 @@ class SimAgent:
             State.UP if states == {State.UP} else State.DOWN if State.UP not in states else State.WARN
         )
         self.statuses.put(key, hosts.written(self.together.told(record, {"avail": avail})))
+
+    def _kept(self, given: Inputs) -> None:
+        """What is kept of a pass leads to the same decision again."""
+        record, again = self.records[given.service.key], decided(given, self._drivers)
+        if again.decision != record.decision or again.plan != record.plan:
+            self.host.oracle.wrong(self.host.name, "kept", f"{again} is not {record}")
 
     def _report(self, key: str, fault: Exception) -> None:
         if not isinstance(fault, MayHeal | NeedsPerson):

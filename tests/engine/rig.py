@@ -20,6 +20,7 @@ from typing import Any
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.asks import Ask, Failed
 from reconciler.contracts import Event, Store
+from reconciler.decide.inputs import Inputs, decided
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
@@ -143,11 +144,21 @@ class Rig:
         self.reconciler.jobs = self.jobs
         self.reconciler.passed = self.reconciler.gone = lambda key: None
         self.reconciler.discard = self.discarded.append
+        self.kept: list[Inputs] = []
+        self.reconciler.kept = self._keep
         self.wishes = Wishes(self.desk, self.records, self, self.clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     def record(self, event: Event) -> None:
         self.events.append(event)
+
+    def _keep(self, given: Inputs) -> None:
+        """What is kept of a pass leads to the same decision again."""
+        self.kept.append(given)
+        record, again = self.records[given.service.key], decided(given, ThingDrivers())  # type: ignore[arg-type]
+        assert again.decision == record.decision
+        assert {rid: s.goal for rid, s in again.parts.items()} == record.goals
+        assert again.plan == record.plan
 
     def _bug(self, owner: Owner, text: str) -> None:
         raise AssertionError(text)

@@ -98,7 +98,8 @@ class Host:
         self.together.behind = self.travel.behind
 
     async def turn(self, record: Record, wanted: Decision = UP) -> Turn:
-        return await self.together.turn(record, wanted, NOBODY)
+        made, _here = await self.together.turn(record, wanted, NOBODY)
+        return made
 
     async def enter(self, record: Record, rid: str, operation: Any) -> str:
         record.whole = {r.rid: r for r in record.service.resources}

@@ -4,18 +4,15 @@ An edit is decided here: a resource that left the document, or changed in a keyw
 changed in place, is the applied one with goal down first, and the wanted one after it.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from reconciler.decide.asked import Asked
 from reconciler.decide.edits import compare
 from reconciler.decide.order import Order
 from reconciler.decide.placement import Decision, destroys, goal_of, may_create
-from reconciler.decide.plan import UPWARD, Situation
-from reconciler.engine.desk import Desk
-from reconciler.engine.observe import Seen
-from reconciler.engine.record import Record
-from reconciler.model import Goal, Observed, Owner, Resource, State, settled
+from reconciler.decide.plan import Situation
+from reconciler.model import Goal, Observed, Resource, Service, State, nothing, settled
 from reconciler.operations import Remember
 
 STOOD_ON = "stood on "
@@ -26,6 +23,49 @@ STARTS = "starts"
 so what a thing is called does not yet say that it is the same one."""
 
 ON_THINGS = ("app", "container")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`resource` is bound as far as possible; `missing` are its references without a value.
+
+    by_check  only a user's command can tell: its word may come a while after the fact.
+    """
+
+    resource: Resource
+    observed: Observed
+    missing: tuple[str, ...] = ()
+    by_check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Memories:
+    """What is remembered of a service, by rid: values, each with the boot it holds for, "" for ever."""
+
+    kept: Mapping[str, Mapping[str, tuple[str, str]]] = field(default_factory=nothing)
+    boot: str = ""
+
+    def of(self, rid: str) -> Mapping[str, str]:
+        """What still holds."""
+        kept = self.kept.get(rid, {})
+        return {key: value for key, (value, boot) in kept.items() if boot in ("", self.boot)}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a service showed, beside what is known of it since earlier.
+
+    seen       in the order of a start.
+    applied    resources as last applied here, by rid.
+    running    rids with a job when the facts began to be read.
+    activated  rids that the present attempt to come up started, or began to.
+    """
+
+    seen: Mapping[str, Seen]
+    applied: Mapping[str, Resource] = field(default_factory=nothing)
+    memories: Memories = Memories()
+    running: frozenset[str] = frozenset()
+    activated: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -49,15 +89,15 @@ class Roster:
         return any(s.goal is Goal.DOWN and settled(Goal.DOWN, s.seen) and not s.running for s in gone)
 
 
-def roster(record: Record, desk: Desk) -> Roster:
-    """Which resource stands for each rid: as applied while that must go, else as wanted."""
-    wanted = {r.rid: r for r in record.service.resources}
-    applied = {rid: _still(r, wanted.get(rid)) for rid, r in desk.applied(record.key).items()}
+def roster(service: Service, deleted: bool, last: Mapping[str, Resource]) -> Roster:
+    """Which resource stands for each rid: as applied (`last`) while that must go, else as wanted."""
+    wanted = {r.rid: r for r in service.resources}
+    applied = {rid: _still(r, wanted.get(rid)) for rid, r in last.items()}
     replaced = {rid: why for rid, r in wanted.items() if (why := _replaces(applied.get(rid), r))}
     past = frozenset(replaced) | (applied.keys() - wanted.keys())
-    if record.deleted:
+    if deleted:
         # To be destroyed is also what is down by now; to be stopped, only what was applied.
-        purged = record.service.resources if record.service.on_delete == "purge" else ()
+        purged = service.resources if service.on_delete == "purge" else ()
         everything = {r.rid: r for r in purged} | dict(applied)
         return Roster(tuple(everything.values()), {}, {}, past)
     resources = [applied[rid] if rid in replaced else r for rid, r in wanted.items()]
@@ -85,30 +125,23 @@ def _replaces(old: Resource | None, new: Resource) -> str:
 
 
 def situations(
-    record: Record,
-    asked: Asked,
-    decision: Decision,
-    seen: Mapping[str, Seen],
-    who: Roster,
-    order: Order,
-    desk: Desk,
-    running: Iterable[str],
+    service: Service, deleted: bool, asked: Asked, decision: Decision, look: Look, who: Roster, order: Order
 ) -> dict[str, Situation]:
-    """`running`: rids with a job when the facts began to be read."""
-    busy = set(running)
+    """`who` and `order`: of what the look was taken at."""
     made: dict[str, Situation] = {}
-    for rid, one in seen.items():
+    for rid, one in look.seen.items():
         goal = goal_of(one.resource, decision, asked)
         departed = rid not in who.wanted
         after = goal
         if departed or (rid in who.replaced and goal is not Goal.NONE):
-            goal = Goal.NONE if decision.frozen or _let_go(record, decision) else Goal.DOWN
-        created = desk.memory(Owner(record.key, rid)).get("provisioned") == "yes"
+            let_go = deleted and service.on_delete == "orphan"
+            goal = Goal.NONE if decision.frozen or let_go else Goal.DOWN
+        created = look.memories.of(rid).get("provisioned") == "yes"
         made[rid] = Situation(
             resource=one.resource,
             seen=one.observed,
             goal=goal,
-            running=rid in busy,
+            running=rid in look.running,
             missing=one.missing,
             by_check=one.by_check,
             created=created,
@@ -118,15 +151,11 @@ def situations(
         )
         if rid in who.replaced and goal is Goal.DOWN:
             made[rid] = _replaced(made[rid], who, after)
-    _restart_what_stands_on(made, who, order, record, desk)
+    _restart_what_stands_on(made, who, order, look.memories)
     for rid, s in made.items():
-        if stood_on := _stood_on(s, made, order, desk, record.key):
+        if stood_on := _stood_on(s, made, order, look.memories):
             made[rid] = replace(s, remember=stood_on)
     return made
-
-
-def _let_go(record: Record, decision: Decision) -> bool:
-    return record.deleted and record.service.on_delete == "orphan"
 
 
 def _replaced(old: Situation, who: Roster, after: Goal) -> Situation:
@@ -140,11 +169,7 @@ def _replaced(old: Situation, who: Roster, after: Goal) -> Situation:
 
 
 def _restart_what_stands_on(
-    made: dict[str, Situation],
-    who: Roster,
-    order: Order,
-    record: Record,
-    desk: Desk,
+    made: dict[str, Situation], who: Roster, order: Order, memories: Memories
 ) -> None:
     """What stands on a thing that goes down goes down first and comes back after."""
     for rid in who.replaced:
@@ -162,9 +187,9 @@ def _restart_what_stands_on(
             continue
         if s.seen.state not in (State.UP, State.WARN):
             continue
-        memory = desk.memory(Owner(record.key, rid))
+        memory = memories.of(rid)
         for under in sorted(order.stands_on[rid]):
-            known, present = memory.get(STOOD_ON + under), incarnation(desk, record.key, made[under])
+            known, present = memory.get(STOOD_ON + under), incarnation(memories, made[under])
             if known and present and known != present:
                 made[rid] = _anew(s, f"runs on an earlier {under}")
                 break
@@ -176,49 +201,19 @@ def _anew(s: Situation, why: str) -> Situation:
     return replace(s, goal=Goal.DOWN, why=why, successor=replace(s, seen=down, running=False))
 
 
-def incarnation(desk: Desk, service: str, s: Situation) -> str:
+def incarnation(memories: Memories, s: Situation) -> str:
     """Names this very instance of a thing; "" for what has no identity, such as an address."""
     if not s.seen.identity:
         return ""
-    starts = desk.memory(Owner(service, s.resource.rid)).get(STARTS, "0")
+    starts = memories.of(s.resource.rid).get(STARTS, "0")
     return f"{s.seen.identity}/{starts}"
 
 
 def _stood_on(
-    s: Situation, made: Mapping[str, Situation], order: Order, desk: Desk, service: str
+    s: Situation, made: Mapping[str, Situation], order: Order, memories: Memories
 ) -> tuple[Remember, ...]:
     """At the start of an app: what it stands on."""
     if s.resource.group not in ON_THINGS or s.goal is not Goal.UP:
         return ()
-    under = {rid: incarnation(desk, service, made[rid]) for rid in sorted(order.stands_on[s.resource.rid])}
+    under = {rid: incarnation(memories, made[rid]) for rid in sorted(order.stands_on[s.resource.rid])}
     return tuple(Remember(STOOD_ON + rid, name, "reboot") for rid, name in under.items() if name)
-
-
-def hold(record: Record, s: Situation, now: float) -> str:
-    """Why it is left alone for now; without figures that change by themselves. `now`: loop time.
-
-    To be asked when the losses of this pass are counted.
-    """
-    rid, common = s.resource.rid, s.resource.common
-    if rid in record.settling:
-        return record.settling[rid]
-    if s.goal is Goal.DOWN:
-        stop = record.stops.get(rid)
-        if stop and now < stop.not_before and rid not in record.forced:
-            return f"stuck: {stop.last}"
-        return ""
-    if s.goal not in UPWARD or settled(s.goal, s.seen):
-        return ""
-    if record.unclaimed and not common.standby:
-        return record.unclaimed
-    if now < record.refused_until:
-        return record.refused
-    if now < record.attempt.conflict_until:
-        return f"start aborted due to resource {record.attempt.conflict}"
-    budget = record.budgets.get(rid)
-    if budget and budget.failures:
-        if common.restart == 0 and not record.attempt.coming_up:
-            return f"lost, and restart: 0 says not to repair it: {budget.last}"
-        if now < budget.not_before:
-            return f"tried again shortly, after {budget.failures} failures: {budget.last}"
-    return ""

@@ -1,0 +1,57 @@
+"""What was asked of a service so far, and one more wish → all that is asked of it from now on."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from reconciler.decide.asked import DEADLINE, NOBODY, Asked, Frozen, Wish
+from reconciler.decide.placement import beyond, named, short_of
+from reconciler.model import Resource
+
+
+def heard(
+    wish: Wish, asked: Asked, resources: Iterable[Resource], up: Collection[str], frozen: bool
+) -> Asked:
+    """`up`: rids seen up now. `frozen`: nothing of it is done of its own accord. Refusals come before."""
+    everything = tuple(resources)
+    match wish.verb:
+        case "freeze":
+            return replace(asked, frozen=Frozen(wish.who, wish.at, wish.reason, wish.until))
+        case "thaw":
+            return replace(asked, frozen=None)
+        case "abort":
+            return replace(asked, wish=None)
+        case "clear" if wish.rids:
+            mine = {r.rid for r in everything if named(r, wish.rids)}
+            return replace(asked, stopped=asked.stopped - mine)
+        case "clear":
+            return replace(NOBODY, frozen=asked.frozen)
+        case "start" | "stop" if not (wish.rids or wish.upto or wish.downto):
+            stands = replace(asked, standing=wish, wish=None)
+            if wish.verb == "start":
+                stands = replace(stands, stopped=frozenset())
+            # It stands, but only for once it acts on what is frozen.
+            return _one_off(wish, stands, everything, up) if frozen else stands
+        case _:
+            return _one_off(wish, asked, everything, up)
+
+
+def _one_off(wish: Wish, asked: Asked, everything: tuple[Resource, ...], up: Collection[str]) -> Asked:
+    until = wish.until or wish.at + DEADLINE
+    mine = {r.rid for r in everything if named(r, wish.rids)} if wish.rids else set()
+    match wish.verb:
+        case "stop":
+            mine |= {r.rid for r in everything if wish.downto and not short_of(r, wish.downto)}
+            asked = replace(asked, stopped=asked.stopped | mine)
+        case "start" if wish.upto:
+            # What lies beyond and is down stays so, on purpose; the rest is up from now on.
+            left = {r.rid for r in everything if beyond(r, wish.upto) and r.rid not in up}
+            asked = replace(asked, stopped=frozenset(left), standing=replace(wish, upto=""))
+        case "unprovision" if mine:
+            asked = replace(asked, stopped=asked.stopped | mine)
+        case "unprovision" | "purge":
+            # From now on, not when it is done: what is half destroyed must never come up again.
+            asked = replace(asked, standing=replace(wish, verb="stop", reason=f"to {wish.verb} it"))
+        case "start" | "restart" | "provision":
+            asked = replace(asked, stopped=asked.stopped - mine)
+    phase = "down" if wish.verb == "restart" else ""
+    return replace(asked, wish=replace(wish, until=until, phase=phase))
