@@ -216,7 +216,8 @@ class LocalAgent:
     def what_if(self, node: str, change: str) -> Object:
         if self.neighbours is None:
             raise NeedsPerson("this host is alone: with it all its services are down")
-        return self.neighbours.what_if(node, change, [record.service for record in self._records.values()])
+        services = [record.service for record in self._records.values()]
+        return self.neighbours.what_if(node, change, services, self._desk.asked)
 
     async def events(self, seconds: float, service: str, limit: int, after: int) -> Sequence[Object]:
         found = await asyncio.to_thread(self._journal.since, seconds, service, limit)

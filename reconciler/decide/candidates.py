@@ -14,6 +14,8 @@ from reconciler.model import Service, nothing
 
 V = TypeVar("V")
 
+UNORDERED = "is as good as any other: placement: none gives no order, a person chooses (`switch --to`)"
+
 LEAST_MEMORY, LEAST_SWAP = 2.0, 10.0
 """Percent that must be available; below it a node takes on nothing new."""
 
@@ -65,8 +67,7 @@ def candidates(service: Service, peers: Mapping[str, Peer]) -> Candidates:
             able.append(name)
     ranked = _by_policy(service, able, peers)
     if service.placement == "none" and len(ranked) > 1:
-        why = "placement: none gives no order: a person chooses (`switch --to`)"
-        return Candidates((), {**excluded, **dict.fromkeys(ranked, why)})
+        return Candidates((), {**excluded, **dict.fromkeys(ranked, UNORDERED)})
     return Candidates(tuple(_softly(service, ranked, peers)), excluded)
 
 
@@ -111,7 +112,7 @@ def _obstacle(service: Service, peer: Peer | None, peers: Mapping[str, Peer]) ->
     if peer is None:
         return "has never been seen"
     if not peer.alive:
-        return "its session is not open"
+        return "has no open session"
     if peer.maintenance:
         return "is in maintenance"
     if peer.frozen:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.decide.asked import Wish
-from reconciler.decide.candidates import Peer, candidates
+from reconciler.decide.candidates import UNORDERED, Peer, candidates
 from reconciler.errors import NeedsPerson
 from reconciler.model import Service
 
@@ -57,7 +57,7 @@ def _no_way(service: Service, wish: Wish, peers: Peers) -> str:
         return f"{wish.to} is not among its nodes ({', '.join(service.nodes)})"
     if wish.to and wish.to not in found.ranked:
         why = found.excluded[wish.to]
-        return "" if why.startswith("placement: none") else f"{wish.to} {why}"  # there a person chooses
+        return "" if why == UNORDERED else f"{wish.to} {why}"  # there a person chooses
     if wish.away and not set(found.ranked) - {wish.away}:
         reasons = "; ".join(f"{name} {why}" for name, why in found.excluded.items() if name != wish.away)
         return f"no other node may take it: {reasons or 'it has no other'}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.decide.asked import Asked, Wish
-from reconciler.decide.candidates import Candidates, Peer, candidates
+from reconciler.decide.candidates import UNORDERED, Candidates, Peer, candidates
 from reconciler.decide.claims import Claim, free
 from reconciler.decide.placement import Decision
 from reconciler.decide.sessions import Session
@@ -94,14 +94,16 @@ def turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> T
 
 
 def _turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
-    mine, asked = here.mine is not None, asked.on(here.node)
+    mine, everything, asked = here.mine is not None, asked, asked.on(here.node)
     concerns = asked if mine or _local(asked.wish, here.node) else _without_parts(asked)
     if wanted.goal is ServiceGoal.UNTOUCHED:
         # Whoever freezes it keeps what it has; what nobody wants and is down needs no claim.
         act = "release" if mine and not wanted.frozen else ""
         return Turn(wanted, act, mine and here.sure, concerns)
     if wanted.goal in DOWNWARD and not wanted.destroy:
-        stays = wanted.code == "StartFailed" and service.orchestrate != "ha"  # nobody takes it over
+        # Nobody takes it over; or it is down only to come up again, here.
+        stays = wanted.code == "StartFailed" and service.orchestrate != "ha"
+        stays = stays or wanted.code == "AskedRestart"
         return Turn(wanted, "release" if mine and not stays else "", False, concerns)
     if here.no_session:
         if wanted.goal in DOWNWARD:
@@ -111,7 +113,7 @@ def _turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> 
         )
     if mine:
         return _holder(service, wanted, concerns, here)
-    return _other(service, wanted, concerns, here)
+    return _other(service, wanted, concerns, here, everything.standing)
 
 
 # --- with the claim ------------------------------------------------------------------------
@@ -154,7 +156,9 @@ def _leaves(wanted: Decision, code: str, why: str) -> Decision:
 # --- without it ----------------------------------------------------------------------------
 
 
-def _other(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
+def _other(
+    service: Service, wanted: Decision, asked: Asked, here: Situation, standing: Wish | None
+) -> Turn:
     free_slots = [slot for slot in range(here.slots) if _is_free(here.claims.get(slot), slot, here)]
     if not free_slots:
         return Turn(_waits(wanted, "Elsewhere", held_by(here)), "", False, asked)
@@ -162,25 +166,31 @@ def _other(service: Service, wanted: Decision, asked: Asked, here: Situation) ->
         return Turn(wanted, "", False, asked)
     if here.drained:
         return Turn(_waits(wanted, "NotCandidate", f"this node is {here.drained}"), "", False, asked)
-    ranked = _ranked(service, asked, here)
+    ranked = _ranked(service, asked, here, standing)
     if here.node not in ranked.ranked:
         why = ranked.excluded.get(here.node, "this node is not among its nodes")
         return Turn(_waits(wanted, "NotCandidate", f"{here.node} {why}"), "", False, asked)
     before = ranked.ranked[: ranked.ranked.index(here.node)]
-    left = STEP_ASIDE * max(len(before) - len(free_slots) + 1, 0) - here.waited.get("free", 0.0)
-    if left > 0 and not _arrived(_move(asked.wish), here.node):
-        why = f"{before[0]} comes first; tried here in {STEP_ASIDE * len(before):g} s if it is free still"
+    aside = STEP_ASIDE * max(len(before) - len(free_slots) + 1, 0)
+    left = aside - here.waited.get("free", 0.0)
+    move = _move(asked.wish)
+    if left > 0 and not (move and move.to == here.node):
+        why = f"{before[0]} comes first; tried here after {aside:g} s if it is free still"
         return Turn(_waits(wanted, "NotFirst", why), "", False, asked, "free", left)
     return Turn(_waits(wanted, "Claims", f"{here.node} claims it"), "claim", False, asked, "free")
 
 
-def _ranked(service: Service, asked: Asked, here: Situation) -> Candidates:
-    """Who may take a free slot, best first, as policy, persons and the past have it."""
+def _ranked(service: Service, asked: Asked, here: Situation, standing: Wish | None) -> Candidates:
+    """Who may take a free slot, best first, as policy, persons and the past have it.
+
+    standing  of all nodes: another one may be where it was stopped, and nobody waits for that.
+    """
     found = candidates(service, here.peers)
     move, excluded = _move(asked.wish), dict(found.excluded)
-    ranked = [name for name in found.ranked if name not in _holders(here)]
+    stopped = standing.node if standing and standing.verb == "stop" else ""
+    ranked = [name for name in found.ranked if name not in _holders(here) and name != stopped]
     only = move.to if move else asked.standing.node if asked.standing else ""
-    if move and only and excluded.get(only, "").startswith("placement: none"):
+    if move and only and excluded.get(only) == UNORDERED:
         ranked.append(only)  # a person chose
     if only:
         why = f"waits: {move or asked.standing}"

@@ -6,21 +6,24 @@ By the same decisions that would be taken then; one service after another, for e
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from reconciler.decide.asked import NOBODY, Asked
 from reconciler.decide.candidates import Peer, candidates
 from reconciler.decide.claims import Claim, free, kept_from
+from reconciler.decide.placement import Here, decide
 from reconciler.decide.sessions import Level, Session
-from reconciler.model import Service
+from reconciler.model import Service, ServiceGoal
 
 CHANGES = ("down", "drain", "freeze")
 
 
 @dataclass(frozen=True)
 class Held:
-    """A service that is held: its claims, and the level that its holder needs to be succeeded."""
+    """One that is held: its claims, the level that its holder needs to be succeeded, what was asked."""
 
     service: Service
     claims: Mapping[int, Claim | None]
     needed: Level
+    asked: Asked = NOBODY
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,12 @@ def _moved(
         return Move(key, slot, "", why)
     holders = {c.node for n, c in one.claims.items() if c and n != slot and not free(c, sessions)}
     found = candidates(service, peers)
-    if ranked := [name for name in found.ranked if name not in holders]:
+    able = [name for name in found.ranked if name not in holders]
+    goals = {name: decide(service, one.asked.on(name), Here(name, 0.0)) for name in able}
+    ranked = [name for name in able if goals[name].goal is ServiceGoal.UP]
+    if able and not ranked:
+        return Move(key, slot, "", f"nobody takes it: {goals[able[0]].reason}")
+    if ranked:
         others = f", before {', '.join(ranked[1:])}" if len(ranked) > 1 else ", the only one that may"
         return Move(key, slot, ranked[0], f"by placement: {service.placement}{others}")
     excluded = {**dict.fromkeys(holders, "has an instance of it"), **found.excluded}

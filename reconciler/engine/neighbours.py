@@ -6,6 +6,7 @@ from typing import Any
 
 from reconciler.decide import claims, hosts
 from reconciler.decide.among import among
+from reconciler.decide.asked import Asked
 from reconciler.decide.candidates import Peer
 from reconciler.decide.hosts import Host
 from reconciler.decide.standing import Standing
@@ -70,14 +71,18 @@ class Neighbours:
     def forget(self, key: str) -> None:
         self._statuses.put(key, "")
 
-    def what_if(self, node: str, change: str, services: Iterable[Service]) -> dict[str, Any]:
+    def what_if(
+        self, node: str, change: str, services: Iterable[Service], asked: Callable[[str], Asked]
+    ) -> dict[str, Any]:
         """what_if.json. Raises NeedsPerson for a node nobody has heard of."""
         view, peers = self._cluster.view, self._cluster.peers.all
         if node not in peers:
             known = ", ".join(sorted(peers)) or "none"
             raise NeedsPerson(f"there is no node {node!r}; known are: {known}")
         drivers = self._together.drivers
-        held = [Held(s, view.claims.get(s.key, {}), claims.needed(s, drivers)) for s in services]
+        held = [
+            Held(s, view.claims.get(s.key, {}), claims.needed(s, drivers), asked(s.key)) for s in services
+        ]
         moves = what_if(node, change, held, view.sessions, peers)
         return {"node": node, "change": change, "items": [asdict(move) for move in moves]}
 

@@ -97,7 +97,7 @@ def test_order(fields, changes, ranked):
 @pytest.mark.parametrize(
     ("fields", "change", "why"),
     [
-        ({}, {"alive": False}, "its session is not open"),
+        ({}, {"alive": False}, "has no open session"),
         ({}, {"maintenance": True}, "is in maintenance"),
         ({}, {"frozen": "by bob (disk swap)"}, "is frozen: by bob (disk swap)"),
         ({"env": "PRD"}, {}, "is a TST node, the service is PRD"),

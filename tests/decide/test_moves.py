@@ -61,13 +61,13 @@ def test_what_leads_nowhere(verb, changes, why):
             {},
             wish("switch", away="n1"),
             {"n2": {"alive": False}, "n3": {"drained": "drained by bob"}},
-            "no other node may take it: n2 its session is not open; n3 is drained by bob",
+            "no other node may take it: n2 has no open session; n3 is drained by bob",
         ),
         ({"nodes": ("n1",)}, wish("switch", away="n1"), {}, "no other node may take it: it has no other"),
         ({"state": "stopped"}, wish("switch", to="n2"), {}, "git says stopped (/s/web.yaml:4)"),
         ({"topology": "flex"}, wish("switch", to="n2"), {}, "it is flex: its instances are not moved"),
         ({"placement": "none"}, wish("switch", to="n2"), {}, ""),  # there a person chooses
-        ({"placement": "none"}, wish("switch", to="n2"), {"n2": {"alive": False}}, "n2 its session is not"),
+        ({"placement": "none"}, wish("switch", to="n2"), {"n2": {"alive": False}}, "n2 has no open"),
         (
             {},
             wish("start", node="n2"),

@@ -179,7 +179,24 @@ def test_a_part_is_for_who_holds_it_or_for_the_node_that_was_named(wish, mine, h
 
 def test_why_a_node_waits_is_said():
     made = turn(WEB, UP, NOBODY, here("n2"))
-    assert made.decision.reason == "n1 comes first; tried here in 2 s if it is free still"
+    assert made.decision.reason == "n1 comes first; tried here after 2 s if it is free still"
     assert turn(WEB, UP, NOBODY, here(claim="n3")).decision.reason == "n3 holds it"
     frozen = here("n1", n1={"frozen": "by bob (disk swap)"})
     assert turn(WEB, UP, NOBODY, frozen).decision.reason == "n1 is frozen: by bob (disk swap)"
+
+
+def test_nobody_waits_for_a_node_where_it_was_stopped():
+    asked = Asked(standing=Wish("stop", "alice", 1.0, local=True, node="n1"))
+    assert said(WEB, UP, asked, here("n2")) == "standby Claims claim"
+    assert said(WEB, UP, asked, here("n3")) == f"standby NotFirst again in {STEP_ASIDE:g}"
+
+
+def test_a_restart_keeps_its_claim():
+    down = Decision(ServiceGoal.DOWN, "AskedRestart", ("asked by alice: restart",))
+    assert said(WEB, down, asks("restart", phase="down"), here("n2", mine=0)) == "down AskedRestart"
+
+
+def test_of_a_move_without_an_aim_the_next_candidate_is_first():
+    asked = asks("switch", away="n1")
+    assert said(WEB, UP, asked, here("n2")) == "standby Claims claim"
+    assert said(WEB, UP, asked, here("n3")) == f"standby NotFirst again in {STEP_ASIDE:g}"

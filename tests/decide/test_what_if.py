@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.decide.asked import Asked, Wish
 from reconciler.decide.candidates import Peer
 from reconciler.decide.claims import Claim
 from reconciler.decide.sessions import Level, Session
@@ -68,3 +69,11 @@ def test_one_that_moved_counts_for_the_next():
         ("root/a", "n2", "by placement: nodes order, before n3"),
         ("root/b", "n3", "by placement: nodes order, the only one that may"),
     ]
+
+
+def test_what_policy_keeps_on_one_node_goes_nowhere_unless_a_person_started_it():
+    service = replace(WEB, orchestrate="start")
+    ((_, to, why),) = moved("drain", held(service))
+    assert (to, why) == ("", "nobody takes it: orchestrate: start belongs to n1, the first of its nodes")
+    started = replace(held(service), asked=Asked(standing=Wish("start", "alice", 1.0)))
+    assert moved("drain", started)[0][1] == "n2"

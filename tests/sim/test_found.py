@@ -96,3 +96,19 @@ def test_what_a_dead_agent_began_is_not_seen_gone_before_it_has_ended():
     oracle = play(story)
     done = [said.what for said in oracle.history if said.what.startswith("begins stop")]
     assert done[0] == "begins stop web/app#0"
+
+
+def test_a_restart_stays_where_it_is():
+    """The claim was given back between its two halves, and the first node by order took the service."""
+
+    async def story(cluster):
+        second = cluster.members[1]
+        await second.agent.wishes.ask("root/web", {"verb": "switch", "to": "n2"}, "alice")
+        await until(lambda: second.host.all_up(["web/app#0"]))
+        await asyncio.sleep(3)
+        await second.agent.wishes.ask("root/web", {"verb": "restart"}, "alice")
+        await until(lambda: not second.host.all_up(["web/app#0"]))
+        await cluster.converged(20)
+        assert second.host.all_up(["web/app#0"])
+
+    play(story)
