@@ -282,6 +282,7 @@ class Plan:
     now: tuple[Step, ...] = ()
     then: tuple[Step, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    notes: tuple[str, ...] = ()  # what else who reads it should know
 
     def __bool__(self) -> bool:
         return bool(self.now)

@@ -52,8 +52,8 @@ def _offline(args: Any) -> int:
 
 def text(name: str, plan: Mapping[str, Any]) -> str:
     """A plan as a person reads it; one that is empty says so."""
-    lines = list(_lines(plan))
-    return "\n".join([f"{name}:", *lines] if lines else [f"{name}: nothing to do"])
+    empty = not any(plan[part] for part in ("now", "then", "waiting"))
+    return "\n".join([f"{name}: nothing to do" if empty else f"{name}:", *_lines(plan)])
 
 
 def _lines(plan: Mapping[str, Any]) -> Iterator[str]:

@@ -116,6 +116,18 @@ def _turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> 
     return _other(service, wanted, concerns, here, everything.standing)
 
 
+def foreseen(service: Service, wanted: Decision, asked: Asked, here: Situation) -> tuple[Turn, str]:
+    """The turn for who only asks what would be done, and what of it is not said by steps.
+
+    A claim that would be asked for counts as taken.
+    """
+    made = turn(service, wanted, asked, here)
+    if made.act != "claim":
+        return made, "" if made.holds else made.decision.reason
+    claim = here.mine or Claim(0, here.node, 0)
+    return turn(service, wanted, asked, replace(here, mine=claim, sure=True)), made.decision.reason
+
+
 # --- with the claim ------------------------------------------------------------------------
 
 

@@ -116,6 +116,14 @@ class Cluster:
             (self.handed_over.add if given else self.handed_over.discard)(service.key)
         return why
 
+    def refused(self, service: Service, wanted: tuple[Thing, ...], level: Level) -> str:
+        """Why `claim` would have to wait as far as is known here, "" when it would not."""
+        me = self._holder()
+        if me is None or not self.view.revision(keys.document(service.key)):
+            return ""  # whoever asks what a file would lead to puts it in force afterwards
+        made = take(service, wanted, level, me, self.view)
+        return made if isinstance(made, str) else ""
+
     async def extend(self, service: Service, wanted: tuple[Thing, ...], level: Level) -> str:
         """ "" once my claim has these things, too; else why it has to wait. May raise MayHeal."""
         me, held = self._holder(), self.held(service.key)

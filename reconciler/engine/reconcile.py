@@ -129,19 +129,23 @@ class Reconciler:
         `record` may be one made up for a document that is not in force. What is untouched only
         because nobody asked for it is planned as if somebody had asked for a start.
         """
-        asked = self._desk.asked(record.key).current(self._clock.wall()).on(self._settings.node)
+        everything = self._desk.asked(record.key).current(self._clock.wall())
+        asked = everything.on(self._settings.node)
         trial = Record(record.key, record.service, record.document, record.deleted)
         trial.budgets, trial.stops, trial.attempt = record.budgets, record.stops, record.attempt
         decision = decide(record.service, asked, self._here(record), record.deleted)
         if decision.code == "NotOrchestrated":
             decision = replace(decision, goal=ServiceGoal.UP)
-        turn = replace(alone(decision, asked), alone=self.together is None)
+        turn, said = alone(decision, asked), ""
+        if self.together:
+            turn, said = self.together.foresee(record.service, decision, everything)
         made, _who, _look = await self._situations(trial, turn, follow=False)
         alive = any(s.seen.state in (State.UP, State.WARN) for s in made.values() if s.goal is Goal.UP)
         lost = record.attempt.up_as == record.service.generation
         counted = trial.counted(asyncio.get_running_loop().time())
         counted = replace(counted, coming_up=not alive and not lost)
-        return planned(made, trial.last_order, counted, "", self._drivers, ahead=True)
+        foreseen = planned(made, trial.last_order, counted, "", self._drivers, ahead=True)
+        return replace(foreseen, notes=(said,)) if said else foreseen
 
     # --- parts of a pass -------------------------------------------------------------------
 

@@ -17,13 +17,13 @@ from reconciler.decide.hosts import Told
 from reconciler.decide.placement import Decision
 from reconciler.decide.plan import Situation as Part
 from reconciler.decide.sessions import Level
-from reconciler.decide.turn import Situation, Turn, turn
+from reconciler.decide.turn import Situation, Turn, foreseen, turn
 from reconciler.engine.cluster import QUICKER, Cluster
 from reconciler.engine.gate import Gate
 from reconciler.engine.jobs import Jobs
 from reconciler.engine.record import Record
 from reconciler.errors import MayHeal, NeedsPerson
-from reconciler.model import Goal, Owner, Resource, Service, State
+from reconciler.model import Goal, Owner, Resource, Service, ServiceGoal, State
 from reconciler.operations import AddAddress, Operation
 
 AGAIN = 0.5
@@ -83,6 +83,18 @@ class Together:
         if made.act == "" and made.holds and (why := await self._extend(record, waits)):
             return self._turn(record, wanted, asked, why)
         return made, here
+
+    def foresee(self, service: Service, wanted: Decision, asked: Asked) -> tuple[Turn, str]:
+        """Whose turn it would be, and what else is to be said of that. Nothing is claimed, nothing kept."""
+        waits, now = self._waits.get(service.key, _Waits()), asyncio.get_running_loop().time()
+        waited = {name: now - at for name, at in waits.since.items()}
+        here = self.cluster.situation(self.node, service, waited, self.drained())
+        made, said = foreseen(service, wanted, asked, here)
+        if made.decision.goal is not ServiceGoal.UP or here.mine:
+            return made, said
+        needed = claims.needed(service, self.drivers)
+        why = self.cluster.refused(service, things.literal(service, self.drivers), needed)
+        return (turn(service, wanted, asked, replace(here, refused=why)), why) if why else (made, said)
 
     async def _extend(self, record: Record, waits: _Waits) -> str:
         """ "" when the claim has all that the document in force names: an edit may have added to it."""

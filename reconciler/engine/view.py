@@ -99,6 +99,7 @@ def plan_object(plan: Plan) -> dict[str, Any]:
         "now": [_step(step) for step in plan.now],
         "then": [_step(step) for step in plan.then],
         "waiting": [{"rid": w.rid, "why": w.why} for w in plan.waiting],
+        "notes": list(plan.notes),
     }
 
 

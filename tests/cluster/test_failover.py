@@ -13,6 +13,7 @@ pytestmark = needs_cluster
 
 
 def test_moved_and_back_while_it_is_asked(two):
+    assert two.hosts["n2"].cli("plan", "web") == "root/web: nothing to do\n  n1 holds it\n"
     for name in ("n2", "n1"):
         began = time.monotonic()
         two.hosts["n1"].cli("switch", "web", "--to", name)

@@ -9,7 +9,7 @@ from reconciler.decide.candidates import Peer
 from reconciler.decide.claims import Claim
 from reconciler.decide.placement import Decision
 from reconciler.decide.sessions import Level, Session
-from reconciler.decide.turn import FAILBACK, STEP_ASIDE, Situation, turn
+from reconciler.decide.turn import FAILBACK, STEP_ASIDE, Situation, foreseen, turn
 from reconciler.model import Service, ServiceGoal
 
 WEB = Service("web", nodes=("n1", "n2", "n3"), generation="g")
@@ -175,6 +175,31 @@ def test_a_part_is_for_who_holds_it_or_for_the_node_that_was_named(wish, mine, h
     asked = Asked(wish=Wish(who="alice", at=1.0, **wish))
     made = turn(WEB, UP, asked, here(mine=mine, claim=None if mine == 0 else "n2"))
     assert (made.asked.wish is not None) is heard
+
+
+@pytest.mark.parametrize(
+    ("wanted", "situation", "goal", "said"),
+    [
+        pytest.param(UP, here(mine=0), "up", "", id="it is held here"),
+        pytest.param(UP, here(claim="n2"), "standby", "n2 holds it", id="it is held elsewhere"),
+        pytest.param(UP, here(), "up", "n1 claims it", id="it would be claimed first"),
+        pytest.param(UP, here(mine=0, sure=False), "up", "the document wants it up", id="claimed again"),
+        pytest.param(
+            UP,
+            here("n2"),
+            "standby",
+            "n1 comes first; tried here after 2 s if it is free still",
+            id="others come first",
+        ),
+        pytest.param(UP, here(no_session="no session"), "untouched", "no session", id="nothing is begun"),
+        pytest.param(DESTROY, here(), "absent", "n1 claims it", id="data under the claim alone"),
+        pytest.param(DESTROY, here(claim="n2"), "absent", "n2 holds it", id="data of who holds it"),
+    ],
+)
+def test_who_only_asks_is_told_what_would_be_done_here(wanted, situation, goal, said):
+    made, also = foreseen(WEB, wanted, NOBODY, situation)
+    assert (made.decision.goal, also) == (goal, said)
+    assert made.decision.destroy is (wanted.destroy and said != "n2 holds it")
 
 
 def test_why_a_node_waits_is_said():

@@ -273,3 +273,25 @@ def test_what_an_edit_adds_is_claimed_before_it_goes_up():
         assert "waits for address 192.0.2.3: root/db has it" in turn.decision.reason
 
     alone(story)
+
+
+def test_who_asks_for_a_plan_is_told_whose_turn_it_is():
+    """As a pass would decide it, but nothing is claimed for it."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        turn, said = host.together.foresee(record.service, UP, NOBODY)
+        assert (turn.decision.goal, said) == (ServiceGoal.UP, "n1 claims it")
+        assert slot(bed) is None
+        hold = '[{"service": "root/db", "slot": 0, "node": "n2", "epoch": 1, "everywhere": true}]'
+        await bed.put(keys.thing("address 192.0.2.1"), hold)
+        await nap(0.1)
+        turn, said = host.together.foresee(record.service, UP, NOBODY)
+        assert (turn.decision.goal, slot(bed)) == (ServiceGoal.STANDBY, None)
+        assert said == "waits for address 192.0.2.1: root/db has it, held by n2"
+        await bed.put(keys.thing("address 192.0.2.1"), "[]")
+        await nap(0.1)
+        assert (await host.turn(record)).holds
+        turn, said = host.together.foresee(record.service, UP, NOBODY)
+        assert (turn.holds, said) == (True, "")
+
+    alone(story)
