@@ -26,13 +26,16 @@ HOUR, MOST_MOVES = 3600.0, 3
 """More moves of a service by itself would be a trouble of its own."""
 DEADLINE = 300.0
 """Seconds a one-off wish lives by default."""
+APART = 7200.0
+"""Seconds that the wall clocks of two hosts may differ before a wish of one is nothing to the other."""
 
 
 @dataclass(frozen=True)
 class Wish:
     """One thing an operator asked for. Instants are wall-clock seconds: a person's time.
 
-    until  a standing wish ends then by itself (`--for`), 0: never. A one-off wish expires then.
+    until  a standing wish ends then by itself (`--for`), 0: never. A one-off wish expires when a host
+           has known it for as long: the clock of who asked may be another than that of who acts.
     phase  of a restart: "down", then "up".
     node   of a local one: the only node that it is about.
     to     of a switch: where to. away: without that, from where.
@@ -111,14 +114,19 @@ class Asked:
         """The one-off wish has ended so."""
         return replace(self, wish=None, ended=Ended(self.wish, state, message) if self.wish else self.ended)
 
-    def current(self, now: float) -> "Asked":
-        """Without what has run out."""
-        if not any(word and word.over(now) for word in (self.standing, self.wish, self.frozen)):
+    def current(self, now: float, known: float = 0.0) -> "Asked":
+        """Without what has run out. `known`: the seconds that this host has known the one-off wish.
+
+        An agent that was away hears it anew: one that is over by any clock is not begun then.
+        """
+        wish = self.wish
+        late = wish is not None and (wish.over(wish.at + known) or wish.over(now - APART))
+        if not late and not any(word and word.over(now) for word in (self.standing, self.frozen)):
             return self
         return replace(
             self,
             standing=None if self.standing and self.standing.over(now) else self.standing,
-            wish=None if self.wish and self.wish.over(now) else self.wish,
+            wish=None if late else wish,
             frozen=None if self.frozen and self.frozen.over(now) else self.frozen,
         )
 
@@ -139,10 +147,12 @@ class Asked:
             wish=wish if wish and wish.node in ("", node) and wish.left[:1] in ((), (node,)) else None,
         )
 
-    def next_end(self, now: float) -> float | None:
-        """Seconds until something runs out."""
-        ends = [w.until for w in (self.standing, self.wish, self.frozen) if w and w.until > now]
-        return min(ends) - now if ends else None
+    def next_end(self, now: float, known: float = 0.0) -> float | None:
+        """Seconds until something runs out; `known` as above."""
+        ends = [w.until - now for w in (self.standing, self.frozen) if w and w.until > now]
+        if (wish := self.wish) and wish.until > wish.at + known:
+            ends.append(wish.until - wish.at - known)
+        return min(ends, default=None)
 
 
 NOBODY = Asked()

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from reconciler.contracts import Clock, Store
-from reconciler.decide.asked import NOBODY, Asked, Frozen, read, written
+from reconciler.decide.asked import NOBODY, Asked, Frozen, Wish, read, written
 from reconciler.decide.frames import packed, unpacked
 from reconciler.decide.situations import Memories
 from reconciler.engine.shared_wishes import SharedWishes
@@ -52,6 +52,7 @@ class Desk:
         self._flushed = asyncio.Condition()
         self._puts = self._tried = 0  # writes asked for; of these, attempted
         self._asked: dict[str, Asked] = {}
+        self._heard: dict[str, tuple[Wish, float]] = {}  # one-off wishes, and the boot-time clock then
         self._writer: asyncio.Task[None] | None = None
         self.shared: SharedWishes | None = None  # where what was asked is the same for several hosts
         self.failing = ""
@@ -114,6 +115,18 @@ class Desk:
         self._asked[service] = asked
         self._put(f"asked/{service}", None if asked == NOBODY else written(asked))
         self._changed(service)
+
+    def known(self, service: str) -> float:
+        """Seconds since this agent was first asked so for its one-off wish; 0 when there is none."""
+        wish, now = self.asked(service).wish, self._clock.boottime()
+        if wish is None:
+            self._heard.pop(service, None)
+            return 0.0
+        heard, since = self._heard.get(service, (None, now))
+        if heard is None or (heard.id, heard.at) != (wish.id, wish.at):
+            since = now
+        self._heard[service] = (wish, since)
+        return now - since
 
     async def kept(self, service: str) -> str:
         """ "" once what was asked last will survive a restart, else why it may not.
@@ -215,6 +228,7 @@ class Desk:
         made = {rid: {"provisioned": m["provisioned"]} for rid, m in kept.items() if "provisioned" in m}
         self._put(f"memory/{service}", made or None)
         self._asked.pop(service, None)
+        self._heard.pop(service, None)
 
     # --- writing ---------------------------------------------------------------------------
 

@@ -129,7 +129,8 @@ class Reconciler:
         `record` may be one made up for a document that is not in force. What is untouched only
         because nobody asked for it is planned as if somebody had asked for a start.
         """
-        everything = self._desk.asked(record.key).current(self._clock.wall())
+        known = self._desk.known(record.key)
+        everything = self._desk.asked(record.key).current(self._clock.wall(), known)
         asked = everything.on(self._settings.node)
         trial = Record(record.key, record.service, record.document, record.deleted)
         trial.budgets, trial.stops, trial.attempt = record.budgets, record.stops, record.attempt
@@ -169,7 +170,7 @@ class Reconciler:
     def _what_is_asked(self, key: str) -> Asked:
         """Without what ran out; says so once."""
         asked, now = self._desk.asked(key), self._clock.wall()
-        current = asked.current(now)
+        current = asked.current(now, self._desk.known(key))
         if self.together and (wish := self.together.passed_over(current.wish)) != current.wish:
             current = replace(current, wish=wish) if wish and wish.left else current.ended_as("fulfilled")
         if current != asked:
@@ -338,7 +339,7 @@ class Reconciler:
         waits += [o.again_in for o in record.seen.values() if o.again_in]
         waits += [at + progress.YOUNG - now for at in record.started.values()]
         waits += [progress.LOOK_AGAIN] if record.settling or self.jobs.under_way(record.key) else []
-        ends = asked.next_end(self._clock.wall())
+        ends = asked.next_end(self._clock.wall(), self._desk.known(record.key))
         waits += [ends] if ends else []
         return min(w for w in waits if w > 0) + 0.001
 

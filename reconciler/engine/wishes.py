@@ -30,7 +30,8 @@ class Wishes:
         """Keep it durably and queue the key; raises NeedsPerson with the reason when it is refused."""
         wish = self._moved(key, self._wish(request, who))
         record = self._records.get(key)
-        asked = self._desk.asked(key).current(wish.at)  # no pass may have come by since something ended
+        # No pass may have come by since something ended.
+        asked = self._desk.asked(key).current(wish.at, self._desk.known(key))
         frozen = self._node_frozen(wish.at) or asked.frozen
         if why := refusal(record.service if record else None, wish, asked, frozen):
             raise NeedsPerson(f"{key}: {why}")

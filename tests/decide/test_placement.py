@@ -252,6 +252,22 @@ def test_what_is_asked_survives_the_store():
     assert read(written(asked)) == asked
 
 
+def test_a_one_off_wish_expires_by_the_clock_of_who_has_it():
+    """Asked at 900 for 300 s on a host whose clock is an hour behind, or ahead."""
+    asked = Asked(wish=wish("switch", until=1200.0))
+    for now in (1000.0, 4600.0, -2600.0):
+        assert asked.current(now, known=299.0) == asked
+        assert asked.next_end(now, known=299.0) == pytest.approx(1.0)
+        assert asked.current(now, known=300.0) == NOBODY
+        assert asked.next_end(now, known=300.0) is None
+
+
+def test_a_one_off_wish_of_long_ago_is_not_begun_by_an_agent_that_was_away():
+    asked = Asked(wish=wish("switch", until=1200.0))
+    assert asked.current(1200.0 + 7199.0) == asked
+    assert asked.current(1200.0 + 7200.0) == NOBODY
+
+
 def test_what_has_run_out_is_gone():
     asked = Asked(standing=wish("start", until=950.0), frozen=Frozen("bob", 1.0, until=990.0))
     assert asked.current(1000.0) == NOBODY
