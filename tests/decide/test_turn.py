@@ -16,6 +16,7 @@ WEB = Service("web", nodes=("n1", "n2", "n3"), generation="g")
 UP = Decision(ServiceGoal.UP, "Wanted", ("the document wants it up",))
 STANDBY = Decision(ServiceGoal.STANDBY, "OtherNode", ("belongs to n1",))
 DOWN = Decision(ServiceGoal.DOWN, "AskedStop", ("asked by alice: stop",))
+RESTART = Decision(ServiceGoal.DOWN, "AskedRestart", ("asked by alice: restart",))
 FAILED = Decision(ServiceGoal.DOWN, "StartFailed", ("start failed here",))
 DESTROY = Decision(ServiceGoal.ABSENT, "AskedUnprovision", ("asked",), destroy=True)
 FROZEN = Decision(ServiceGoal.UNTOUCHED, "Frozen", ("frozen",), Frozen("bob", 1.0))
@@ -95,6 +96,7 @@ def asks(verb: str, **more) -> Asked:
         (DOWN, NOBODY, here(mine=0), "down AskedStop release"),
         (DOWN, NOBODY, here(), "down AskedStop"),
         (FAILED, NOBODY, here(mine=0), "down StartFailed release"),
+        (RESTART, asks("restart", phase="down"), here(mine=0), "down AskedRestart"),
         (FROZEN, NOBODY, here(mine=0), "untouched Frozen holds"),
         (IDLE, NOBODY, here(mine=0), "untouched NotOrchestrated release holds"),
         (IDLE, NOBODY, here(claim="n2"), "untouched NotOrchestrated"),
