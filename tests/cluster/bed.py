@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.decide.timing import PROFILES
 from tests import kernel
 from tests.cluster.disk import Disk
 from tests.cluster.host import Host
@@ -85,7 +86,7 @@ class Bed:
             self.sampler = Sampler(programs)
             stack.callback(self.sampler.close)
             self.client = Client(self.net)
-            self.store = Store(self.net, members)
+            self.store = Store(self.net, members, PROFILES[node.get("failover_time", "fast")])
             self.hosts = {
                 f"n{number}": Host(self.net, f"n{number}", number, self.store.endpoints, **node)
                 for number in range(1, hosts + 1)
@@ -102,6 +103,17 @@ class Bed:
     def crash_and_boot(self, host: Host) -> None:
         host.crash()
         self.boot(host)
+
+    def clone(self, of: Host, name: str, number: int) -> Host:
+        """Another machine with a copy of that one's disk: it takes itself for the same node."""
+        made = Host(self.net, name, number, self.store.endpoints, called=of.called)
+        shutil.copytree(of.kept, made.kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("run", "dev"))
+        (made.kept / "agent.log").unlink(missing_ok=True)
+        self.hosts[name] = made
+        self.boot(made)
+        for disk in of.disks:
+            made.attach(disk)
+        return made
 
     def new_disk(self, name: str = "shared", megabytes: int = 64) -> Disk:
         """Attached to nobody."""

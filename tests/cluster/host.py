@@ -33,10 +33,17 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class Host:
-    """Down until `boot`. `node`: what stands in its node.yaml besides the store."""
+    """Down until `boot`. `node`: what stands in its node.yaml besides the store.
 
-    def __init__(self, net: Net, name: str, number: int, endpoints: Sequence[str], **node: Any) -> None:
-        self.name, self.address = name, f"{NETWORK}.{number}"
+    name is that of the machine; its agent is `called` so, too, unless it is the copy of another.
+    `environment` is what its agents are started with besides.
+    """
+
+    def __init__(
+        self, net: Net, name: str, number: int, endpoints: Sequence[str], called: str = "", **node: Any
+    ) -> None:
+        self.name, self.called, self.address = name, called or name, f"{NETWORK}.{number}"
+        self.environment: dict[str, str] = {}
         self._net, self._number = net, number
         self.disks: list[Disk] = []
         self.devices: list[Device] = []
@@ -53,7 +60,7 @@ class Host:
         whole = {
             "apiVersion": "standfast/v1",
             "kind": "Node",
-            "metadata": {"name": self.name},
+            "metadata": {"name": self.called},
             "spec": spec,
         }
         (self.kept / "node.yaml").write_text(json.dumps(whole, indent=1))
@@ -125,9 +132,9 @@ class Host:
 
     def start(self) -> None:
         """The agent; what it says is in agent.log."""
-        words = ["run", "--node", f"{HOME}/node.yaml", "--name", self.name]
+        words = ["run", "--node", f"{HOME}/node.yaml", "--name", self.called]
         words += [w for name in ("services", "state", "run") for w in (f"--{name}", f"{HOME}/{name}")]
-        self.agent = self.machine.start([*STANDFAST, *words], self.kept / "agent.log")
+        self.agent = self.machine.start([*STANDFAST, *words], self.kept / "agent.log", **self.environment)
 
     def kill_agent(self) -> None:
         """By SIGKILL, and nothing else of it."""
@@ -232,6 +239,7 @@ def _steps(name: str, group: bool) -> list[Mapping[str, Any]]:
         mount(f"{PLACE}/hosts/{name}", HOME, bind=True),
         mount("run", f"{HOME}/run", "tmpfs"),
         mount("dev", f"{HOME}/dev", "tmpfs"),
+        mount("shm", "/dev/shm", "tmpfs"),
         mount(f"{HOME}/boot_id", _BOOT_ID, bind=True),
     ]
 

@@ -2,7 +2,7 @@
 
     store = Store(net, 3); store.start(); store.kill(store.leader()); store.restart("e1")
 
-Its timing is that of the fast profile. No tool of etcd's is used but the server.
+Its timing is that of a profile of failover times. No tool of etcd's is used but the server.
 """
 
 import shutil
@@ -13,18 +13,18 @@ from os import kill
 from pathlib import Path
 from typing import Any
 
+from reconciler.decide.timing import PROFILES, Timing
 from tests.cluster.net import NETWORK, PLACE, Net
 from tests.etcd import asked
 
-_TIMING = "--heartbeat-interval 50 --election-timeout 500 --pre-vote"
 _PATIENCE = 10.0
 
 
 class Store:
     """Members e1, e2, … at 10.77.0.101, .102, …"""
 
-    def __init__(self, net: Net, members: int = 3) -> None:
-        self._net = net
+    def __init__(self, net: Net, members: int = 3, timing: Timing = PROFILES["fast"]) -> None:
+        self._net, self._timing = net, timing
         self.members = tuple(f"e{number}" for number in range(1, members + 1))
         self._machines = {
             name: net.machine(name, 100 + number, own_group=False)
@@ -123,11 +123,13 @@ class Store:
     def _process(self, member: str) -> int:
         peers = ",".join(f"{name}={self.url(name, 2380)}" for name in self.members)
         peer, client = self.url(member, 2380), self.url(member)
+        beat, election = round(self._timing.heartbeat * 1e3), round(self._timing.election * 1e3)
         words = f"""
             etcd --name {member} --data-dir {PLACE}/store/{member} --logger zap --log-outputs stderr
             --listen-peer-urls {peer} --initial-advertise-peer-urls {peer}
             --listen-client-urls {client} --advertise-client-urls {client}
-            --initial-cluster {peers} --initial-cluster-token bed --initial-cluster-state new {_TIMING}
+            --initial-cluster {peers} --initial-cluster-token bed --initial-cluster-state new
+            --heartbeat-interval {beat} --election-timeout {election} --pre-vote
         """
         return self._machines[member].start(words.split(), self._home / f"{member}.log")
 
