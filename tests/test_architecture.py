@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -121,6 +122,14 @@ def test_the_guard_imports_the_standard_library_and_itself():
             and not name.startswith("reconciler.guard")
         }
         assert not foreign, f"{path.name} imports {', '.join(foreign)}"
+
+
+def test_the_guard_reads_no_wall_clock():
+    """But for its log: somebody may step that clock at any time."""
+    sources = "".join(path.read_text() for path in (ROOT / "reconciler" / "guard").glob("*.py"))
+    read = set(re.findall(r"\btime\.(\w+)", sources))
+    assert read == {"clock_gettime", "CLOCK_BOOTTIME", "sleep", "strftime", "gmtime"}
+    assert "datetime" not in sources
 
 
 def test_every_schema_of_a_resource_has_its_driver():

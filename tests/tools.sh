@@ -4,7 +4,7 @@ set -euo pipefail
 declare -A package=(
   [ip]=iproute2 [promtool]=prometheus [mkfs.xfs]=xfsprogs [mkfs.btrfs]=btrfs-progs [lvm]=lvm2
   [nft]=nftables [unshare]=util-linux [e2fsck]=e2fsprogs [setpriv]=util-linux
-  [etcd]=etcd-server [openssl]=openssl [runsv]=runit
+  [etcd]=etcd-server [openssl]=openssl [runsv]=runit [faketime]=faketime
 )
 missing=()
 for tool in "${!package[@]}"; do

@@ -44,6 +44,17 @@ class Cluster:
         self.hosts[first].write("web.yaml", document(names or tuple(self.hosts)))
         self.up_on(first)
 
+    def edited(self, name: str, text: str) -> None:
+        """Another document, put in place on that host; in force on all of them."""
+
+        def generations() -> list[str]:
+            found = [host.json("mon", "web")["items"] for host in self.hosts.values()]
+            return [str(items[0]["metadata"]["generation"]) for items in found if items]
+
+        before = generations()[0]
+        self.hosts[name].write("web.yaml", text)
+        self.bed.until(lambda: before not in generations(), what="the edit is not in force everywhere")
+
     def sessions(self) -> int:
         """How many nodes are alive, as the first that answers sees it."""
         for host in self.hosts.values():

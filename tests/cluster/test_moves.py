@@ -1,0 +1,74 @@
+"""What is asked for, and no fault: moves, restarts, many services at once, hosts of other times."""
+
+import contextlib
+import json
+import time
+
+from reconciler.decide.timing import PROFILES
+from tests.cluster.bed import bedding, needs_cluster
+from tests.cluster.members import FAST, Cluster
+
+pytestmark = needs_cluster
+
+
+def test_moved_and_back_while_it_is_asked(two):
+    assert two.hosts["n2"].cli("plan", "web") == "root/web: nothing to do\n  n1 holds it\n"
+    for name in ("n2", "n1"):
+        began = time.monotonic()
+        two.hosts["n1"].cli("switch", "web", "--to", name)
+        two.up_on(name, within=2)
+        assert time.monotonic() - began < 3
+    two.never_twice()
+
+
+def test_a_restart_stays_where_it_is_though_another_node_comes_first(two):
+    two.hosts["n1"].cli("switch", "web", "--to", "n2")
+    two.up_on("n2")
+    two.hosts["n1"].cli("restart", "web")
+    two.up_on("n2")
+    assert len(two.bed.sampler.history().of("program web", "n1")) == 1
+    assert len(two.bed.sampler.history().of("program web", "n2")) == 2
+    two.never_twice()
+
+
+def test_who_observes_waits_as_long_as_the_holder_says():
+    """The holder is conservative, the observer fast: T stands in the session."""
+    conservative = PROFILES["conservative"]
+    with bedding(hosts=2, members=1, programs=["web"]) as bed, contextlib.closing(Cluster(bed)) as made:
+        spec = json.loads((bed.hosts["n1"].kept / "node.yaml").read_text())["spec"]
+        bed.hosts["n1"].configure({**spec, "failover_time": "conservative"})
+        made.begin()
+        made.units["n1"].stay_down()
+        bed.net.isolate("n1")
+        time.sleep(FAST.failover + 2)
+        assert made.answering() == ""  # it is up on a host that nobody reaches
+        assert bed.hosts["n2"].json("mon", "web")["items"][0]["status"]["claims"][0]["node"] == "n1"
+        assert conservative.wait > FAST.failover + 2
+        made.never_twice()
+
+
+def test_the_holder_of_a_hundred_services_dies():
+    with bedding(hosts=2, members=1, programs=["web"]) as bed, contextlib.closing(Cluster(bed)) as made:
+        made.begin()
+        one = {"nodes": ["n1", "n2"], "resources": {"fs#0": {"type": "flag"}}}
+        for number in range(100):
+            name = f"s{number}"
+            whole = {
+                "apiVersion": "standfast/v1",
+                "kind": "Service",
+                "metadata": {"name": name},
+                "spec": one,
+            }
+            bed.hosts["n1"].write(f"{name}.yaml", json.dumps(whole))
+
+        def held(name: str) -> int:
+            items = bed.hosts["n2"].json("mon")["items"]
+            return sum(c["node"] == name for one in items for c in one["status"]["claims"])
+
+        bed.until(lambda: held("n1") == 101, within=30)
+        made.units["n1"].stay_down()
+        began = time.monotonic()
+        bed.hosts["n1"].crash()
+        bed.until(lambda: held("n2") == 101, within=30)
+        took = time.monotonic() - began
+        assert took < FAST.wait + 1 + 0.5, f"{took:.2f} s"  # to ask takes a moment, too
