@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.bench import commands, repairs, rest, stacks
+from tests.bench import commands, hosts, repairs, rest, stacks
 from tests.bench.measure import QUICK, Row, Size
 from tests.bench.table import table
 
@@ -22,6 +22,8 @@ ROWS: dict[str, Callable[[Size], list[Row]]] = {
     "umount": repairs.unmounted,
     "file": repairs.dropped,
     "load": stacks.load,
+    "switch": hosts.switched,
+    "failover": hosts.failed_over,
     "some": rest.some,
     "many": rest.many,
 }

@@ -17,12 +17,13 @@ class Size:
     pairs: int = 9
     load: int = 100
     loads: int = 7
+    failovers: int = 3
     some: int = 100
     many: int = 1000
     idle: float = 60.0
 
 
-QUICK = Size(pairs=3, load=10, loads=1, some=20, many=50, idle=5.0)
+QUICK = Size(pairs=3, load=10, loads=1, failovers=1, some=20, many=50, idle=5.0)
 
 
 @dataclass(frozen=True)
