@@ -6,6 +6,7 @@
 Host number n is 127.0.0.n. Whatever keeps an etcd ends with the block.
 """
 
+import asyncio
 import contextlib
 import io
 import json
@@ -15,12 +16,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reconciler.adapters import etcd_keeper
+from reconciler.adapters.etcd_beside import patient
 from reconciler.adapters.etcd_unit import Files
+from reconciler.adapters.store_etcd import EtcdStore
 from reconciler.cli.main import main
+from reconciler.decide import sessions
+from reconciler.decide.documents.node import read_node
+from reconciler.decide.sessions import Level, Session
+from reconciler.errors import MayHeal
+from reconciler.settings import Etcd
 from tests import kernel
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -118,3 +127,50 @@ def _alive(pid: int) -> bool:
         return bool(pid) and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+# --- their store ---------------------------------------------------------------------------
+
+
+def named(host: Host) -> Etcd | None:
+    settings, faults = read_node(host.node.read_bytes(), "node.yaml")
+    assert not faults
+    found = settings.get("etcd")
+    assert found is None or isinstance(found, Etcd)
+    return found
+
+
+def put(host: Host, values: dict[str, str]) -> None:
+    """What was said to a leader that has just died is said again."""
+
+    async def act() -> None:
+        at = named(host)
+        assert at is not None
+        store = EtcdStore(replace(patient(at), request_timeout=0.5))
+        try:
+            async with asyncio.timeout(10):
+                while True:
+                    with contextlib.suppress(MayHeal):
+                        await store.commit({}, values)
+                        return
+        finally:
+            await store.close()
+
+    asyncio.run(act())
+
+
+def get(host: Host, key: str) -> str:
+    async def act() -> str:
+        at = named(host)
+        assert at is not None
+        store = EtcdStore(patient(at))
+        try:
+            return (await store.read(key)).entries[key].value
+        finally:
+            await store.close()
+
+    return asyncio.run(act())
+
+
+def session(node: str, epoch: int = 3) -> str:
+    return sessions.written(Session(node, epoch, "boot", "secret", 18.5, Level.LEASE))
