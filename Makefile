@@ -1,5 +1,5 @@
 # `make run` tries it, `make test` tests it. Everything lives in .venv; nothing else of the machine is touched
-# but for `make test` and `make bench`, which install missing tools with apt where it runs as root.
+# but for `make test`, `make bench` and `make vm`, which install missing tools with apt as root.
 SHELL := /bin/bash
 PY := .venv/bin/python
 STAMP := .venv/.stamp
@@ -40,8 +40,9 @@ long: $(DEV)
 leaders: $(DEV)
 	@STANDFAST_LEADERS=20 .venv/bin/pytest -v -rP tests/cluster/test_leaders.py
 
-# What needs device-mapper, in a small virtual machine: qemu-system-x86, cpio, lvm2, e2fsprogs.
+# What needs device-mapper, in a small virtual machine.
 vm: $(DEV)
+	@./tests/tools.sh vm
 	@STANDFAST_VM=1 .venv/bin/pytest tests/vm
 
 lint: $(DEV)

@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Debian packages the tests use → installed where we are root, else a word about what will be skipped.
+# `tests/tools.sh vm`: also those of the virtual machine.
 set -euo pipefail
 declare -A package=(
   [ip]=iproute2 [promtool]=prometheus [mkfs.xfs]=xfsprogs [mkfs.btrfs]=btrfs-progs [lvm]=lvm2
   [nft]=nftables [unshare]=util-linux [e2fsck]=e2fsprogs [setpriv]=util-linux
   [etcd]=etcd-server [openssl]=openssl [runsv]=runit [faketime]=faketime
 )
+if [ "${1:-}" = vm ]; then
+  package+=([qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio)
+fi
 missing=()
 for tool in "${!package[@]}"; do
   command -v "$tool" >/dev/null || PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
