@@ -7,6 +7,15 @@ from reconciler.decide.asked import DEADLINE, NOBODY, Asked, Frozen, Wish
 from reconciler.decide.placement import beyond, named, short_of
 from reconciler.model import Resource
 
+ONE_OFF = ("restart", "provision", "unprovision", "purge", "switch")
+
+
+def under_way(wish: Wish, asked: Asked) -> str:
+    """Why it has to wait for what was asked before, "" when it need not. Who stops or starts need not."""
+    if asked.wish and wish.verb in ONE_OFF:
+        return f"{asked.wish} is still under way; wait, or `standfast abort`"
+    return ""
+
 
 def heard(
     wish: Wish, asked: Asked, resources: Iterable[Resource], up: Collection[str], frozen: bool

@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.contracts import Clock, Event, Recorder
 from reconciler.decide.asked import Asked, Frozen, Wish
 from reconciler.decide.backoff import Budget
-from reconciler.decide.heard import heard
+from reconciler.decide.heard import heard, under_way
 from reconciler.decide.moves import MOVES
 from reconciler.decide.placement import named, refusal
 from reconciler.engine.desk import Desk
@@ -16,8 +16,6 @@ from reconciler.engine.record import Attempt, Record
 from reconciler.engine.together import Together
 from reconciler.errors import NeedsPerson
 from reconciler.model import Goal, settled
-
-ONE_OFF = ("restart", "provision", "unprovision", "purge", "switch")
 
 
 class Wishes:
@@ -38,8 +36,8 @@ class Wishes:
         assert record is not None
         if self.together and (why := self.together.refusal(record, wish)):
             raise NeedsPerson(f"{key}: {why}")
-        if asked.wish and wish.verb in ONE_OFF:
-            raise NeedsPerson(f"{key}: {asked.wish} is still under way; wait, or `standfast abort {key}`")
+        if why := under_way(wish, asked):
+            raise NeedsPerson(f"{key}: {why}")
         self._fresh(record, wish)
         everything = record.whole.values() if wish.verb == "clear" else record.service.resources
         up = {rid for rid, seen in record.seen.items() if settled(Goal.UP, seen)}

@@ -1,0 +1,4 @@
+"""x → y."""
+
+
+def written() -> None: ...
