@@ -146,7 +146,8 @@ def _ready(reports: Sequence[ResourceReport], here: Instance, goal: ServiceGoal,
         up = _ready_up(counting, here, asked=goal is ServiceGoal.UP)
         return up if up[0] == "True" or not frozen else ("Unknown", Ready.FROZEN, up[2])
     if gap := _unsettled(counting):
-        below = goal is ServiceGoal.STANDBY and any(report.upward for report in gap)
+        upward = [report.upward for report in gap]  # of a stopped service too: what is standby
+        below = all(upward) or (goal is ServiceGoal.STANDBY and any(upward))
         return "False", Ready.DOWN if below else Ready.NOT_STOPPED, _each(gap)
     return "True", Ready.STANDBY if goal is ServiceGoal.STANDBY else Ready.STOPPED, ""
 

@@ -33,6 +33,6 @@ def test_decides_as_before(golden, request):
 
 @pytest.mark.parametrize("golden", [pytest.param(golden, id=golden.name) for golden in goldens()])
 def test_says_what_it_is_about(golden):
-    assert len(golden.comment.split()) >= 8, (
+    assert len(golden.comment.split()) >= 5, (
         "begin with a sentence: the situation, and what ought to happen"
     )
