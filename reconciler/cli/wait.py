@@ -48,6 +48,15 @@ def wish(key: str, verb: str, number: str, rids: list[str], whole: bool) -> Aske
     return Asked(key, verb, end)
 
 
+def up(key: str, verb: str) -> Asked:
+    """What was asked for is on its way without the wish: done when it runs."""
+
+    def end(service: Mapping[str, Any]) -> End | None:
+        return (client.OK, _state(service)) if service["status"]["avail"] == "up" else None
+
+    return Asked(key, verb, end)
+
+
 def node(key: str, verb: str, whole: bool = False) -> Asked:
     """A freeze, thaw or drain of the host (`whole`: of all), as one of its services heard it."""
     if verb == "drain":

@@ -93,6 +93,9 @@ def run(args: Any) -> int:
         try:
             number = client.post(args, client.service_path(service, "/wish"), body(args))["id"]
         except client.Failed as failure:
+            if getattr(args, "confirmed_off", "") and _held_here(args, service):
+                asked.append(wait.up(key, args.command))
+                continue
             if len(services) == 1 or failure.code == client.NO_AGENT:
                 raise
             output.complain(f"{key}: {failure}")
@@ -153,6 +156,13 @@ def _confirmed_off(args: Any) -> None:
     if not args.yes and not output.confirmed(question, node):
         raise client.Failed(client.REFUSED, f"{node}: not confirmed, nothing was done (--yes confirms)")
     client.post(args, "/v1/node/wish", {"verb": "confirmed-off", "to": node, "reason": args.reason})
+
+
+def _held_here(args: Any, service: Any) -> bool:
+    """Once the session of who had it was closed, this node may have claimed it before it was asked to."""
+    status = client.get(args, client.service_path(service))["status"]
+    held = [claim["node"] for claim in status.get("claims", ()) if not claim["free"]]
+    return status["node"] in held
 
 
 def _confirm(args: Any, keys: list[str]) -> None:

@@ -300,3 +300,26 @@ def test_an_end_of_input_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", nothing)
     assert output.confirmed("? ") is False
+
+
+@pytest.mark.parametrize(
+    ("claim", "code"),
+    [
+        pytest.param({"node": "demo1", "free": False}, 0, id="this node was quicker than who asked"),
+        pytest.param({"node": "demo2", "free": False}, 4, id="another node was"),
+        pytest.param({"node": "demo1", "free": True}, 4, id="it held it before"),
+    ],
+)
+def test_a_takeover_that_came_about_by_itself_is_no_failure(
+    standfast: Command, running: Running, monkeypatch: pytest.MonkeyPatch, claim: dict[str, Any], code: int
+) -> None:
+    """With the session of the dead node closed, its services are free for everybody at once."""
+
+    async def refuse(*_: object) -> None:
+        raise NeedsPerson("root/svc1: demo1 holds it already")
+
+    monkeypatch.setattr(running.agent, "ask", refuse)
+    claims = [{"slot": 0, "epoch": 3, **claim}]
+    running.do(running.agent.become, "root/svc1", "up", claims=claims, node="demo1")
+    assert standfast("takeover", "svc1", "--confirmed-off", "demo2", "--yes") == code
+    assert [asked["verb"] for _, asked, _ in running.agent.asked] == ["confirmed-off"]
