@@ -1,23 +1,27 @@
 """A started agent and a member → services that are claimed, documents and wishes that are shared."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any
 
+from reconciler.adapters import disks
 from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.fence import fence
+from reconciler.adapters.leftovers import end
 from reconciler.adapters.load import room
-from reconciler.asks import Name
+from reconciler.asks import Block, BlockDevice, Failed, Name, NotYet
 from reconciler.contracts import Event
 from reconciler.decide import candidates, hosts
 from reconciler.decide.hosts import Host
 from reconciler.decide.standing import Standing
 from reconciler.engine.fencing import Fencer
 from reconciler.engine.neighbours import Neighbours
-from reconciler.engine.together import Together
+from reconciler.engine.together import Behind, Together
 from reconciler.engine.travel import Travel
 from reconciler.errors import MayHeal
+from reconciler.guard import lines as guarded
 from reconciler.member import Member, Say, Seams, endless
 from reconciler.model import Owner
 from reconciler.running import Running
@@ -77,12 +81,45 @@ def _together(made: Running, member: Member) -> Together:
         return found
 
     together = Together(made.settings.node, member.cluster, member.gate, made.drivers, resolve)
+    together.behind_devices, together.end_left = _behind(made), _end_left(made)
     together.confirm_off, together.maintain = member.keeper.confirm_off, member.maintain
     together.drained = lambda: _drained(made)
     together.jobs, made.reconciler.together = made.jobs, together
     made.jobs.gate = lambda owner, op: together.enter(owner, op, made.records.get(owner.service))
     made.desk.shared, made.wishes.together = member.wishes, together
     return together
+
+
+def _behind(made: Running) -> Behind:
+    async def behind(service: str, paths: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+        owner, asks = Owner(service), [BlockDevice(path) for path in paths]
+        await made.hub.answer(owner, asks)
+        seen: dict[str, Block] = {}
+        for ask in asks:
+            answer = made.hub.known(owner, ask)
+            if isinstance(answer, Failed | NotYet):
+                why = answer.why if isinstance(answer, Failed) else "not looked at yet"
+                raise MayHeal(f"{ask.path}: {why}")
+            if answer is not None:
+                seen[ask.path] = answer
+        return await asyncio.to_thread(lambda: {path: disks.names(block) for path, block in seen.items()})
+
+    return behind
+
+
+def _end_left(made: Running) -> Callable[[guarded.Program, str], Coroutine[Any, Any, None]]:
+    async def end_left(line: guarded.Program, who: str) -> None:
+        """Told as the operation that it is."""
+        service, _, rid = line.owner.partition(":")
+        began, clock = asyncio.get_running_loop().time(), SystemClock()
+        why = await end(line)
+        text = f"kill -{line.signal} {who}: left in the control group of {rid}, which is down"
+        seconds = asyncio.get_running_loop().time() - began
+        event = Event(clock.wall(), "operation", service, rid, "stop", text, not why, seconds, output=why)
+        made.tell.record(event)
+        made.queue.add(service)
+
+    return end_left
 
 
 def _travel(made: Running, member: Member) -> Travel:

@@ -14,6 +14,7 @@ from reconciler.adapters.cgroups import Groups
 from reconciler.adapters.guard import GuardClient, at_hand, bound, places
 from reconciler.adapters.guard_kept import KeptGuard
 from reconciler.adapters.keepsake import FileKeepsake
+from reconciler.adapters.leftovers import living
 from reconciler.adapters.renewer import Build, Renewer
 from reconciler.adapters.renewer import Membership as Renewed
 from reconciler.adapters.store_etcd import EtcdStore
@@ -175,6 +176,7 @@ async def membership(
             lambda service: seams.shown(service),
         )
         gate = Gate(guard, cluster, _undo(places(settings, groups)))
+        gate.living = living
         await gate.start()
         guard.back = gate.start
         wishes = SharedWishes(main, cluster.follower, lambda service: seams.changed(service))

@@ -4,7 +4,10 @@ A thing has one key in the store, with one hold for each claim on it. Held `ever
 in the cluster; otherwise once on each node, for two hosts may each have a disk /dev/sdb.
 """
 
+import ipaddress
 import json
+import posixpath
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,8 +16,12 @@ from reconciler.contracts import Driver
 from reconciler.model import Resource, Service
 
 ADDRESS = "address "
-OF_ONE_HOST = ("mount point ", "route ", "IPv6 route ")
+DEVICE, KERNEL_DEVICE = "device ", "kernel device "
+OF_ONE_HOST = ("mount point ", "route ", "IPv6 route ", KERNEL_DEVICE)
 """What every host has for itself, whatever is behind it."""
+_DEVICES = (DEVICE, "raw device ")
+_VOLUME = "logical volume "
+_MAPPED = re.compile(r"/dev/mapper/((?:[^-/]|--)+)-((?:[^-/]|--)+)")
 
 
 @dataclass(frozen=True, order=True)
@@ -63,7 +70,7 @@ def things(
             if address != name and not _literal(address):
                 if not resolved.get(address) and not skip:
                     return f"{resource.rid}: {address} has no address yet"
-                found |= {Thing(ADDRESS + one, True) for one in resolved.get(address, ())}
+                found |= {Thing(one_name(ADDRESS + one), True) for one in resolved.get(address, ())}
             else:
                 found.add(Thing(name, _everywhere(service, resource, name)))
     wide = {thing.name for thing in found if thing.everywhere}
@@ -95,6 +102,54 @@ def on_shared(service: Service, drivers: Mapping[str, Driver]) -> bool:
     )
 
 
+def one_name(name: str) -> str:
+    """As it is compared: two spellings of an address, two paths of a logical volume, are one thing."""
+    if name.startswith(ADDRESS):
+        return ADDRESS + address(name.removeprefix(ADDRESS))
+    if name.startswith(_VOLUME):
+        return f"{DEVICE}/dev/{name.removeprefix(_VOLUME)}"
+    for kind in _DEVICES:
+        if name.startswith(kind):
+            path, subvolume, rest = name.removeprefix(kind).partition(" subvolume ")
+            return DEVICE + _path(path) + subvolume + rest
+    return name
+
+
+def address(text: str) -> str:
+    """An address in the kernel's spelling; a host name as it is."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text
+
+
+def devices(wanted: Iterable[Thing]) -> dict[str, bool]:
+    """Paths (or LABEL= and the like) of devices among these, and whether each is one everywhere."""
+    named = [thing for thing in wanted if thing.name.startswith(DEVICE)]
+    return {
+        thing.name.removeprefix(DEVICE).partition(" subvolume ")[0]: thing.everywhere for thing in named
+    }
+
+
+def with_disks(wanted: Iterable[Thing], found: Mapping[str, Collection[str]]) -> tuple[Thing, ...]:
+    """These, and what this host found behind their devices, by path: other paths may lead there."""
+    things = set(wanted)
+    for path, everywhere in devices(things).items():
+        disks = found.get(path, ())
+        things |= {Thing(disk, everywhere and not disk.startswith(OF_ONE_HOST)) for disk in disks}
+    return tuple(sorted(things))
+
+
+def of_resource(service: Service, resource: Resource, drivers: Mapping[str, Driver]) -> tuple[Thing, ...]:
+    """What one of its resources names, but for host names. What was a reference has its value by now."""
+    names = _exclusive(resource, drivers)
+    return tuple(
+        Thing(name, _everywhere(service, resource, name))
+        for name in names
+        if not name.startswith(ADDRESS) or _literal(name.removeprefix(ADDRESS))
+    )
+
+
 def written(holds: Iterable[Hold]) -> str:
     return json.dumps([asdict(hold) for hold in sorted(holds)], sort_keys=True)
 
@@ -112,8 +167,10 @@ def read(text: str) -> tuple[Hold, ...] | None:
 
 
 def _exclusive(resource: Resource, drivers: Mapping[str, Driver]) -> tuple[str, ...]:
+    """A run-time reference names nothing before it has a value: that is claimed right before it is used."""
     said = getattr(drivers.get(resource.kind), "exclusive", None)
-    return tuple(said(resource.spec)) if said else ()
+    names = said(resource.spec) if said else ()
+    return tuple(one_name(name) for name in names if not (resource.late and "{" in name))
 
 
 def _everywhere(service: Service, resource: Resource, name: str) -> bool:
@@ -127,3 +184,12 @@ def _everywhere(service: Service, resource: Resource, name: str) -> bool:
 
 def _literal(address: str) -> bool:
     return ":" in address or all(part.isdigit() for part in address.split("."))
+
+
+def _path(device: str) -> str:
+    """/dev/VG/LV of a logical volume, which device-mapper calls VG-LV with its own dashes doubled."""
+    path = posixpath.normpath(device) if device.startswith("/") else device
+    if mapped := _MAPPED.fullmatch(path):
+        group, volume = (part.replace("--", "-") for part in mapped.groups())
+        return f"/dev/{group}/{volume}"
+    return path

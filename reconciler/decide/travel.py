@@ -19,6 +19,10 @@ def needs_stop(before: Service, after: Service, drivers: Mapping[str, Driver]) -
         return f"it is {after.key} instead of {before.key}"
     if before.topology != after.topology:
         return f"topology is {after.topology} instead of {before.topology}"
+    standby = {resource.rid: resource.common.standby for resource in before.resources}
+    for resource in after.resources:
+        if standby.get(resource.rid, resource.common.standby) != resource.common.standby:
+            return f"{resource.rid} is {'standby now' if resource.common.standby else 'no more standby'}"
     old, new = _unresolved(before, drivers), _unresolved(after, drivers)
     other = sorted({thing.name for thing in old ^ new})
     return f"it takes other things: {', '.join(other)}" if other else ""

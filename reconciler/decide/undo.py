@@ -42,6 +42,11 @@ def line(
     return made._replace(standby=True) if made and standby else made
 
 
+def unmistakable(line: Line) -> bool:
+    """It names what nobody else can have while its claim is held. A mere mount point may be another's."""
+    return not isinstance(line, Mount) or bool(line.device)
+
+
 def _spawn(operation: op.Spawn, owner: Owner, spec: Spec, places: Places) -> Line:
     return Program(
         str(owner), places.group(owner), places.record(owner), grace=float(spec.get("stop_timeout", 0.0))

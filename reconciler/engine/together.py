@@ -6,8 +6,10 @@ What the passes ask besides facts, where several hosts share a store.
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from reconciler.contracts import Driver
 from reconciler.decide import claims, keys, moves, things
@@ -23,6 +25,7 @@ from reconciler.engine.gate import Gate
 from reconciler.engine.jobs import Jobs
 from reconciler.engine.record import Record
 from reconciler.errors import MayHeal, NeedsPerson
+from reconciler.guard.lines import Program
 from reconciler.model import Goal, Owner, Resource, Service, ServiceGoal, State
 from reconciler.operations import AddAddress, Operation
 
@@ -35,6 +38,8 @@ UP = (State.UP, State.WARN)
 Commit = Callable[[Service, tuple[things.Thing, ...], Level], Awaitable[str]]
 Resolve = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, tuple[str, ...]]]]
 """All addresses of a service's host names, as far as they have one."""
+Behind = Callable[[str, tuple[str, ...]], Awaitable[Mapping[str, tuple[str, ...]]]]
+"""What this host finds behind the devices of a service, by path: names that do not depend on the path."""
 
 
 @dataclass
@@ -59,6 +64,9 @@ class Together:
         self.jobs: Jobs
         self.cannot: Callable[[str], str] = lambda key: ""  # why this node refuses its document
         self.drained: Callable[[], str] = lambda: ""  # by whom this node is, before the store says so
+        self.behind_devices: Behind = _nothing_found
+        self.end_left: Callable[[Program, str], Coroutine[Any, Any, None]]
+        self._ending: dict[Program, asyncio.Task[None]] = {}
         self.confirm_off: Callable[[str], Awaitable[bool]]
         self.maintain: Callable[[bool], Awaitable[None]]
         self.behind: Callable[[Record], str]
@@ -101,14 +109,35 @@ class Together:
         service, held = record.service, self.cluster.held(record.key)
         if held is None or (waits.covered is service and not waits.anew):
             return ""
-        wanted = await self._things(record, waits) if waits.anew else things.literal(service, self.drivers)
+        if waits.anew:
+            wanted = await self._things(record, waits)
+        else:
+            wanted = await self._with_disks(service, things.literal(service, self.drivers), waits)
         if isinstance(wanted, str):
             return wanted
-        missing = tuple(thing for thing in wanted if thing.name not in held.things)
-        if missing and (why := await self._asked(self.cluster.extend, service, missing, waits)):
+        if why := await self._added(service, wanted, waits):
             return why
         waits.covered, waits.anew = service, False
         return ""
+
+    async def _added(self, service: Service, wanted: tuple[things.Thing, ...], waits: _Waits) -> str:
+        """ "" once my claim has all of these, else why it has not."""
+        held = self.cluster.held(service.key)
+        if held is None:
+            return "its claim is not held here"
+        missing = tuple(thing for thing in wanted if thing.name not in held.things)
+        return await self._asked(self.cluster.extend, service, missing, waits) if missing else ""
+
+    async def _with_disks(
+        self, service: Service, wanted: tuple[things.Thing, ...], waits: _Waits
+    ) -> tuple[things.Thing, ...] | str:
+        """And what is behind their devices now; one that is not there yet is claimed when it is used."""
+        paths = tuple(sorted(things.devices(wanted)))
+        try:
+            return things.with_disks(wanted, await self.behind_devices(service.key, paths) if paths else {})
+        except MayHeal as fault:
+            waits.again_in = AGAIN
+            return f"what is behind its devices cannot be told: {fault}"
 
     async def _asked(
         self, commit: Commit, service: Service, wanted: tuple[things.Thing, ...], waits: _Waits
@@ -149,7 +178,8 @@ class Together:
         found = things.things(service, self.drivers, resolved)
         if isinstance(found, str):
             waits.again_in = AGAIN
-        return found
+            return found
+        return await self._with_disks(service, found, waits)
 
     async def _claim(self, record: Record, waits: _Waits) -> str:
         service = record.service
@@ -170,7 +200,7 @@ class Together:
         the claim is given back.
         """
         waits = self._waits[record.key]
-        busy = self.jobs.of(record.key)
+        busy, left = self.jobs.of(record.key), tuple[tuple[Program, str], ...]()
         try:
             for rid, s in reversed(list(made.items())):
                 if s.resource.common.disable:
@@ -180,23 +210,44 @@ class Together:
                 if s.seen.state in GONE:
                     if self._gate.lists_any(record.key, record.last_order.needed_by.get(rid, ())):
                         continue  # brought back, it is to be undone after what needs it
-                    await self._gate.gone(Owner(record.key, rid))
-                elif s.seen.state is State.UP and turn.holds and not s.missing:
-                    await self._found_up(Owner(record.key, rid), s)
+                    living = await self._gate.gone(Owner(record.key, rid))
+                    left += () if s.resource.common.standby else living
+                elif s.seen.state in UP and turn.holds and not s.missing:
+                    await self._found_up(record, Owner(record.key, rid), s)
             waits.stays = ""
             if turn.act != "release" or busy:
                 return
-            if all(map(_down, made.values())):
+            if left:
+                waits.stays, waits.again_in = self._end_left(left), AGAIN
+            elif all(map(_down, made.values())):
                 waits.stays = await self.cluster.release(record.key)
                 waits.again_in = AGAIN if waits.stays else 0.0
         except (MayHeal, NeedsPerson) as fault:
             waits.stays, waits.again_in = f"the guard or the store does not take it: {fault}", AGAIN
 
-    async def _found_up(self, owner: Owner, s: Part) -> None:
-        """It may have been up before there was a guard to list it: what its start would do is listed."""
+    async def _found_up(self, record: Record, owner: Owner, s: Part) -> None:
+        """It may have been up before there was a guard to list it: what its start would do is listed.
+
+        And what it has is claimed, as far as its claim was taken before that could be seen.
+        """
+        surely = s.seen.state is State.UP
+        if not self._gate.knows_up(owner, s.resource, surely):
+            await self._used(s.resource, record)
         down = replace(s.seen, state=State.DOWN)
         operations = self.drivers[s.resource.kind].operations(s.resource.spec, down, Goal.UP)
-        await self._gate.up(owner, s.resource, operations)
+        await self._gate.up(owner, s.resource, operations, surely)
+
+    def _end_left(self, left: tuple[tuple[Program, str], ...]) -> str:
+        """What a start left running, and no check sees, is ended before the claim is given back."""
+        for line, who in left:
+            if line not in self._ending:
+                task = asyncio.create_task(self.end_left(line, who), name=f"end {line}")
+                task.add_done_callback(partial(self._ended, line))
+                self._ending[line] = task
+        return "; ".join(f"{line.owner} is down, but {who} live in its control group" for line, who in left)
+
+    def _ended(self, line: Program, task: asyncio.Task[None]) -> None:
+        del self._ending[line]
 
     def again_in(self, key: str, turn: Turn) -> float:
         """Seconds; 0: no sooner than any other service."""
@@ -209,7 +260,7 @@ class Together:
         resource = record.whole.get(owner.rid) if record else None
         if record is None or resource is None:
             return "nothing is known of it"
-        if why := self._unclaimed(operation, resource, record):
+        if why := self._unclaimed(operation, resource, record) or await self._used(resource, record):
             return why
         return await self._gate.enter(owner, operation, resource)
 
@@ -217,11 +268,22 @@ class Together:
         """Another address than was claimed: the name has others now, or has others on this node."""
         if not isinstance(operation, AddAddress) or resource.late or resource.common.standby:
             return ""
-        held, ip = self.cluster.held(record.key), operation.address.partition("/")[0]
+        held, ip = self.cluster.held(record.key), things.address(operation.address.partition("/")[0])
         if held is None or f"{things.ADDRESS}{ip}" in held.things:
             return ""
         self._waits[record.key].anew = True
         return f"{ip} is not among what was claimed: it is claimed first"
+
+    async def _used(self, resource: Resource, record: Record) -> str:
+        """ "" once what it names is claimed, with what a reference stands for and what is behind a device
+        by now; else why it is not.
+        """
+        held, waits = self.cluster.held(record.key), self._waits[record.key]
+        if held is None or resource.common.standby:
+            return ""  # the gate asks for the claim itself
+        named = things.of_resource(record.service, resource, self.drivers)
+        wanted = await self._with_disks(record.service, named, waits)
+        return wanted if isinstance(wanted, str) else await self._added(record.service, wanted, waits)
 
     # --- what a person asks for ------------------------------------------------------------
 
@@ -289,6 +351,10 @@ class Together:
     def _aside(self, record: Record, rid: str) -> bool:
         common = record.whole[rid].common if rid in record.whole else None
         return common is None or common.standby or common.disable
+
+
+async def _nothing_found(service: str, paths: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+    return {}
 
 
 def _down(s: Part) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reconciler.guard import records
-from reconciler.guard.lines import decode, encode
+from reconciler.guard.lines import Line, decode, encode
 from reconciler.guard.mind import Mind
 from reconciler.guard.words import (
     Action,
@@ -176,7 +176,9 @@ def _close(mind: Mind, request: Request, now: float) -> list[Action]:
 
 
 def _enter(mind: Mind, request: Request, now: float) -> list[Action]:
-    """Before an operation towards up. What is listed already keeps its place."""
+    """Before an operation towards up. What is listed already keeps its place, also when it is standby now,
+    or no more: entered anew it would be undone before what was started after it.
+    """
     _must_hold(mind, request)
     if mind.doomed:
         raise Refused(_why_not(mind))
@@ -188,10 +190,15 @@ def _enter(mind: Mind, request: Request, now: float) -> list[Action]:
     if lines is None:
         raise Refused("enter: no lines are given")
     known = {line: number for number, line in mind.lines.items()}
-    fresh = dict(enumerate((line for line in dict.fromkeys(lines) if line not in known), mind.next))
-    known |= {line: number for number, line in fresh.items()}
+    fresh: dict[int, Line] = {}
+    for line in dict.fromkeys(lines):
+        if line not in known:
+            number = known.get(line._replace(standby=not line.standby), 0)
+            known[line] = number or mind.next
+            fresh[known[line]] = line
+            mind.next += not number
+    mind.replaced = {number: mind.lines[number] for number in fresh if number in mind.lines}
     mind.lines |= fresh
-    mind.next += len(fresh)
     reply = Reply(request.connection, request.id, {"numbers": [known[line] for line in lines]})
     return [Write(records.entered(fresh), request), reply] if fresh else [reply]
 
@@ -215,6 +222,7 @@ def unwritten(mind: Mind, event: Unwritten) -> list[Action]:
         case {"enter": list(pairs)}:
             for number, _ in pairs:
                 mind.lines.pop(number, None)
+            mind.lines |= mind.replaced
         case {"session": _}:  # one that was to be gone on with is as it was
             mind.phase, mind.session, mind.deadline, mind.abandoned = mind.before
     return [_refusal(event.request, f"the ledger cannot be written: {event.why}")]

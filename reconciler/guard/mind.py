@@ -46,6 +46,7 @@ class Mind:
         self.sysrq = sysrq
         self.abandoned = True  # its agent has no connection
         self.before = (self.phase, self.session, self.deadline, self.abandoned)  # the last was opened
+        self.replaced: dict[int, Line] = {}  # by what was entered last
         self.armed = self.real = False
         self.closes = True
         self.doomed = False  # no more pets, whatever happens

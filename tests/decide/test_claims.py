@@ -283,6 +283,45 @@ def test_every_address_of_a_name_is_claimed():
     assert found == tuple(Thing(name, True) for name in sorted(names))
 
 
+@pytest.mark.parametrize(
+    ("said", "compared"),
+    [
+        ("address 2001:DB8:0::1", "address 2001:db8::1"),
+        ("address web.Example", "address web.Example"),
+        ("device /dev/data/web", "device /dev/data/web"),
+        ("device /dev/mapper/data-web", "device /dev/data/web"),
+        ("device /dev/mapper/my--data-web--1", "device /dev/my-data/web-1"),
+        ("device /dev/mapper/data-web subvolume /a-b", "device /dev/data/web subvolume /a-b"),
+        ("device /dev/mapper/mpatha", "device /dev/mapper/mpatha"),
+        ("device /dev//disk/../sdb", "device /dev/sdb"),
+        ("device LABEL=web", "device LABEL=web"),
+        ("logical volume data/web", "device /dev/data/web"),
+        ("raw device /dev/mapper/data-web", "device /dev/data/web"),
+        ("volume group data", "volume group data"),
+    ],
+)
+def test_two_spellings_of_one_thing_are_one(said, compared):
+    service = replace(WEB, resources=(of(said),))
+    resolved = {"web.Example": ("web.Example",)}
+    assert [thing.name for thing in things.things(service, DRIVERS, resolved)] == [compared]
+
+
+def test_what_is_behind_a_device_is_claimed_beside_its_path():
+    """What the kernel calls it says so on one host; what the disk itself carries, on all."""
+    wanted = (Thing("device /dev/disk/by-id/a", True), Thing("device /dev/sdb", False))
+    found = {
+        "/dev/disk/by-id/a": ("disk naa.5", "kernel device sdc"),
+        "/dev/sdb": ("disk naa.6",),
+        "/dev/sdz": ("disk naa.7",),
+    }
+    assert set(things.with_disks(wanted, found)) == {
+        *wanted,
+        Thing("disk naa.5", True),
+        Thing("kernel device sdc", False),
+        Thing("disk naa.6", False),
+    }
+
+
 def test_what_is_disabled_takes_nothing():
     assert things.things(replace(WEB, resources=(of("address a", disable=True),)), DRIVERS, {}) == ()
 
@@ -331,6 +370,9 @@ def test_the_level_a_service_requires(service, names, level):
             replace(WEB, resources=(of("a"),), namespace="prod"),
             "it is prod/web instead of root/web",
             id="name",
+        ),
+        pytest.param(
+            replace(WEB, resources=(of("a", standby=True),)), "x#0 is standby now", id="up on all hosts"
         ),
     ],
 )

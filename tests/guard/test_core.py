@@ -183,6 +183,18 @@ def test_what_cannot_be_written_is_not_granted(rig):
     assert rig.working == [IP]
 
 
+def test_a_line_that_is_standby_no_more_keeps_its_place(rig):
+    """Entered anew behind what stands on it, a disk would be let go of under its mount."""
+    disk = FS._replace(standby=True)
+    rig.begin(lines=(disk, APP))
+    assert rig.ask("enter", lines=[encode(FS)]).words["numbers"] == [1]
+    assert rig.listed() == [FS, APP]
+    assert rig.restarted().listed() == [FS, APP]
+    rig.full = True
+    assert "cannot be written" in rig.ask("enter", lines=[encode(disk)]).why
+    assert rig.listed() == [FS, APP]
+
+
 @pytest.mark.parametrize(
     "line",
     [

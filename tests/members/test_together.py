@@ -15,7 +15,7 @@ from reconciler.engine.gate import Gate
 from reconciler.engine.record import Record
 from reconciler.engine.together import Together
 from reconciler.engine.travel import Travel
-from reconciler.guard.lines import Address, Line
+from reconciler.guard.lines import Address, Line, Mount, Program
 from reconciler.model import Common, Goal, Observed, Owner, Resource, Service, ServiceGoal, State
 from tests.members.rig import Bed, Node, play
 from tests.members.shelf import Shelf
@@ -41,6 +41,19 @@ class Driver:
 
     def exclusive(self, spec: Mapping[str, Any]) -> tuple[str, ...]:
         return (f"address {spec['name']}",) if "name" in spec else ()
+
+
+class TmpfsDriver(Driver):
+    def operations(self, spec: Mapping[str, Any], seen: Observed, goal: Goal) -> tuple[op.Operation, ...]:
+        return (op.Mount("tmpfs", spec["mnt"], "tmpfs"),)
+
+
+class DiskDriver(Driver):
+    def operations(self, spec: Mapping[str, Any], seen: Observed, goal: Goal) -> tuple[op.Operation, ...]:
+        return ()
+
+    def exclusive(self, spec: Mapping[str, Any]) -> tuple[str, ...]:
+        return (f"device {spec['dev']}",)
 
 
 @dataclass
@@ -79,6 +92,8 @@ class Host:
         self.node, self.ledger = node, Ledger()
 
         async def undo(operation: Any, owner: Owner, resource: Resource, standby: bool) -> Line | None:
+            if isinstance(operation, op.Mount):
+                return Mount(str(owner), operation.target, operation.source, operation.fstype)
             if not isinstance(operation, op.AddAddress):
                 return None
             return Address(str(owner), operation.address, operation.dev, standby)
@@ -90,8 +105,15 @@ class Host:
 
         self.gate = Gate(self.ledger, node.cluster, undo)  # type: ignore[arg-type]  # as far as it is used
         node.cluster._listed = self.gate.count
-        drivers: Any = {"ip.fake": Driver(), "fs.fake": object()}
+        self.disks: dict[str, tuple[str, ...]] = {}
+
+        async def behind(service: str, paths: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
+            return {path: self.disks[path] for path in paths if path in self.disks}
+
+        drivers: Any = {"ip.fake": Driver(), "fs.fake": object(), "fs.disk": DiskDriver()}
+        drivers["fs.tmpfs"] = TmpfsDriver()
         self.together = Together(node.name, node.cluster, self.gate, drivers, resolve)
+        self.together.behind_devices = behind
         self.together.jobs = NoJobs()  # type: ignore[assignment]  # as far as it is used
         self.travel = Travel(node.name, node.cluster, None, drivers, {})  # type: ignore[arg-type]
         self.travel.shelf = Shelf({KEY: "no such keyword"})
@@ -295,3 +317,122 @@ def test_who_asks_for_a_plan_is_told_whose_turn_it_is():
         assert (turn.holds, said) == (True, "")
 
     alone(story)
+
+
+LINK = Resource("fs#0", "fs.disk", {"dev": "/dev/disk/by-id/web"})
+MOUNT = op.Mount("/dev/disk/by-id/web", "/web", "ext4")
+DB_HAS = '[{"service": "root/db", "slot": 0, "node": "n1", "epoch": 1, "everywhere": true}]'
+
+
+def test_a_disk_that_another_service_has_by_another_path_is_waited_for():
+    """Two links to one disk: the claim has what this host finds behind the path, too."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        host.disks["/dev/disk/by-id/web"] = ("disk naa.5",)
+        await bed.put(keys.thing("disk naa.5"), DB_HAS)
+        await nap(0.1)
+        turn = await host.turn(record)
+        assert not turn.holds
+        assert "waits for disk naa.5: root/db has it" in turn.decision.reason
+        assert slot(bed) is None
+
+    alone(story, LINK)
+
+
+def test_a_device_that_comes_later_is_claimed_before_it_is_used():
+    """A logical volume, say, which is not there before its start."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        assert (await host.turn(record)).holds
+        host.disks["/dev/disk/by-id/web"] = ("disk naa.5",)
+        await bed.put(keys.thing("disk naa.5"), DB_HAS)
+        await nap(0.1)
+        assert "waits for disk naa.5: root/db has it" in await host.enter(record, "fs#0", MOUNT)
+        await bed.put(keys.thing("disk naa.5"), "[]")
+        await nap(0.1)
+        assert await host.enter(record, "fs#0", MOUNT) == ""
+        held = slot(bed)
+        assert held
+        assert held.things == ("device /dev/disk/by-id/web", "disk naa.5")
+
+    alone(story, LINK)
+
+
+def test_what_a_reference_stands_for_is_claimed_before_it_is_used():
+    """`{disk#1.exposed_devs[0]}` has a value only once its disk is up."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        assert (await host.turn(record)).holds
+        held = slot(bed)
+        assert held
+        assert held.things == ()
+        await bed.put(keys.thing("device /dev/sdb"), DB_HAS)
+        await nap(0.1)
+        bound = Resource("fs#0", "fs.disk", {"dev": "/dev/sdb"})
+        record.whole = {"fs#0": bound}
+        mount = op.Mount("/dev/sdb", "/web", "ext4")
+        owner = Owner(KEY, "fs#0")
+        assert "waits for device /dev/sdb: root/db has it" in await host.together.enter(
+            owner, mount, record
+        )
+
+    alone(story, Resource("fs#0", "fs.disk", {"dev": "{disk#1.exposed_devs[0]}"}, late=True))
+
+
+def test_what_was_up_before_is_claimed_by_what_is_behind_it():
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        assert (await host.turn(record)).holds
+        host.disks["/dev/disk/by-id/web"] = ("disk naa.5",)
+        await host.together.settle(record, seen(record, fs=State.UP), await host.turn(record))
+        held = slot(bed)
+        assert held
+        assert "disk naa.5" in held.things
+
+    alone(story, LINK)
+
+
+def test_what_a_start_left_running_keeps_its_claim_until_it_is_ended():
+    """Its check says down; a claim given back would let another host start it beside."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        line, alive, ended = Program(f"{KEY}:ip#0", "/groups/ip#0.left"), ["sleep (7)"], list[str]()
+
+        async def living(asked: Program) -> str:
+            return ", ".join(alive) if asked == line else ""
+
+        async def end(asked: Program, who: str) -> None:
+            ended.append(who)
+            await nap(1)
+            alive.clear()
+
+        host.gate.living, host.together.end_left = living, end
+        assert (await host.turn(record)).holds
+        host.ledger.lines[1] = line
+        await host.gate.start()
+        turn = await host.turn(record, DOWN)
+        for _ in range(2):  # not twice
+            await host.together.settle(record, seen(record), turn)
+        assert slot(bed)
+        told = (await host.turn(record, DOWN)).decision.reason
+        assert "its claim is kept: root/web:ip#0 is down, but sleep (7) live" in told
+        await nap(2)
+        assert ended == ["sleep (7)"]
+        await host.together.settle(record, seen(record), turn)
+        assert not host.ledger.lines
+        assert slot(bed) is None
+
+    alone(story)
+
+
+def test_what_was_up_otherwise_is_listed_as_far_as_it_is_surely_ours():
+    """Another prefix is our address all the same; what is mounted on our mount point may be anybody's."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        turn = await host.turn(record)
+        warn = seen(record, ip=State.WARN, fs=State.WARN)
+        await host.together.settle(record, warn, turn)
+        assert list(host.ledger.lines.values()) == [LINE]
+        await host.together.settle(record, seen(record, ip=State.WARN, fs=State.UP), turn)
+        assert len(host.ledger.lines) == 2
+
+    alone(story, IP, Resource("fs#0", "fs.tmpfs", {"mnt": "/web"}))

@@ -174,6 +174,7 @@ def _decision(
         said["waits"] = {w.rid: w.why for w in end.plan.waiting}
     found = conditions(
         reports,
+        here,
         goal=shown.wanted(decision),
         generation="",
         now=0.0,

@@ -38,7 +38,7 @@ def asked(
         at = str(request.get("at", place))
         try:
             wish = wish if peers is None else _moved(service, wish, at, holders, peers)
-            before = result.current(wish.at)
+            before = _current(result, wish.at)
             why = placement.refusal(service, wish, before, frozen or before.frozen)
             why = why or (moves.refusal(service, wish, at, holders, peers) if peers is not None else "")
             why = why or under_way(wish, before)
@@ -51,7 +51,12 @@ def asked(
             result = heard(wish, result, service.resources, up, held is not None)
             if wish.phase:  # of a restart that has come so far
                 result = replace(result, wish=replace(wish, until=wish.at + 300.0))
-    return result.current(now), tuple(refused)
+    return _current(result, now), tuple(refused)
+
+
+def _current(asked: Asked, now: float) -> Asked:
+    """In a case everybody heard of a wish when it was asked."""
+    return asked.current(now, now - asked.wish.at if asked.wish else 0.0)
 
 
 def _wish(request: Tree, place: str, alone: bool, now: float) -> Wish:
