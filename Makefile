@@ -49,6 +49,7 @@ lint: $(DEV)
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@.venv/bin/mypy tests/vm/bench.py tests/vm/guest.py tests/vm/conftest.py  # runs in `make vm` only
 	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
 
 bench: $(DEV)

@@ -15,6 +15,7 @@ from reconciler.adapters.facts.lvm import LvmSource
 from reconciler.adapters.facts.run import Prober, Ran
 from reconciler.adapters.facts.source import Subject
 from reconciler.adapters.facts.uevents import Uevents
+from reconciler.adapters.starter import Starter
 from reconciler.asks import (
     Ask,
     Block,
@@ -40,7 +41,7 @@ class GuestProber(Prober):
     """Probes that run in the guest. Keeps the last full report as LVM wrote it."""
 
     def __init__(self, guest: Guest) -> None:
-        super().__init__()
+        super().__init__(Starter())
         self._guest, self.report = guest, ""
 
     async def run(self, argv: tuple[str, ...], timeout: float) -> Ran:
