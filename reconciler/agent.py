@@ -11,8 +11,10 @@ from reconciler.adapters.journal import SqliteJournal
 from reconciler.api.agent import Object, Principal
 from reconciler.api.fanout import Fanout
 from reconciler.contracts import Clock, Event
+from reconciler.decide.cases import written
 from reconciler.decide.documents import Home, check
 from reconciler.decide.documents.identity import identity
+from reconciler.engine.decisions import Decisions, Kept
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Jobs
 from reconciler.engine.library import Library
@@ -68,6 +70,7 @@ class LocalAgent:
         )  # seconds it took lately; loop time until which others come first
         self.neighbours: Neighbours | None = None  # where several hosts share a store
         self.fanout = Fanout()
+        self.kept = Decisions()  # told by the passes
         self.started = clock.wall()
         self.notices: list[str] = []  # what a person should know of the agent itself
 
@@ -218,6 +221,22 @@ class LocalAgent:
             raise NeedsPerson("this host is alone: with it all its services are down")
         services = [record.service for record in self._records.values()]
         return self.neighbours.what_if(node, change, services, self._desk.asked)
+
+    async def decisions(self, service: str) -> Sequence[Object]:
+        return await asyncio.to_thread(self._cases, self.kept.all(service))
+
+    def _cases(self, kept: Sequence[Kept]) -> list[Object]:
+        """On a thread: what was decided on does not change any more."""
+        return [
+            {
+                "number": one.number,
+                "at": one.given.here.now,
+                "node": one.given.here.node,
+                "service": one.key,
+                "case": written(one.given, self._home),
+            }
+            for one in kept
+        ]
 
     async def events(self, seconds: float, service: str, limit: int, after: int) -> Sequence[Object]:
         found = await asyncio.to_thread(self._journal.since, seconds, service, limit)

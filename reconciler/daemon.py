@@ -190,7 +190,7 @@ async def _wired(
     agent = LocalAgent(settings, *shown, _kind(store))
     # The ring is closed last: a pass starts jobs, and what it saw becomes the agent's objects.
     reconciler.jobs, reconciler.passed, reconciler.gone = jobs, agent.passed, agent.gone
-    reconciler.discard = library.discard
+    reconciler.discard, reconciler.kept = library.discard, agent.kept.keep
     tell.listeners.append(agent.happened)
     parts = (queue, jobs, desk, library, agent, reconciler, tell, hub, programs, wishes, host)
     return Running(settings, drivers, records, *parts)

@@ -63,6 +63,10 @@ class Agent(Protocol):
         """what_if.json; raises NeedsPerson for a node nobody knows, or on a host that is alone."""
         ...
 
+    async def decisions(self, service: str) -> Sequence[Object]:
+        """Items of decisions.json, oldest first; of one service, or of all ("")."""
+        ...
+
     async def ask(self, key: str, wish: Object, principal: Principal) -> Object:
         """Keep a wish (wish.json, complete); returns its `id`. Raises NeedsPerson (409).
 

@@ -75,6 +75,9 @@ class Handlers:
             raise Refusal(400, f"change: {change!r} is none of {', '.join(CHANGES)}")
         return _json(self._agent.what_if(request.query.get("node", ""), change))
 
+    async def decisions(self, request: web.Request) -> web.StreamResponse:
+        return await _list(request, await self._agent.decisions(request.query.get("service", "")))
+
     async def documents(self, request: web.Request) -> web.StreamResponse:
         found = self._agent.documents()
         if request.query.get("faulty", "") == "true":

@@ -41,6 +41,7 @@ EVENTS = (
     Query("after", "integer", "Only with a number above this one."),
     HEARTBEAT,
 )
+OF_SERVICE = Query("service", "string", "Only of this service (ns/name).")
 WHAT_IF = (
     Query("node", "string", "Which node."),
     Query("change", "string", "What becomes of it: down, drain or freeze."),
@@ -84,6 +85,15 @@ ROUTES = (
         "Where the services of a node would go.",
         "what_if",
         query=WHAT_IF,
+    ),
+    Route(
+        "GET",
+        "/v1/decisions",
+        "decisions",
+        "The last decisions, each with all that it was taken on, as a case to be decided again.",
+        "decisions",
+        Role.OPERATOR,
+        query=(OF_SERVICE,),
     ),
     Route(
         "GET",

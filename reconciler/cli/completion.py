@@ -6,7 +6,7 @@ from reconciler.cli import client, output
 
 HELP = "print a completion script: source <(standfast completion bash)"
 FILES = ("apply", "validate", "lint", "convert")
-NAMELESS = ("run", "shell", "doctor", "completion", "explain", "prune", "timings")
+NAMELESS = ("run", "shell", "doctor", "completion", "explain", "prune", "timings", "support-bundle")
 
 BASH = """\
 _standfast() {{

@@ -47,6 +47,7 @@ COMMANDS = {
     "convert": "convert",
     "doctor": "doctor",
     "timings": "timings",
+    "support-bundle": "support_bundle",
     "cluster": "cluster",
     "shell": "shell",
     "completion": "completion",

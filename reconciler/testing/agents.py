@@ -19,6 +19,7 @@ from reconciler.decide.inputs import Inputs, decided
 from reconciler.decide.sessions import Level
 from reconciler.decide.standing import Standing, Terms
 from reconciler.engine.cluster import Cluster
+from reconciler.engine.decisions import Decisions
 from reconciler.engine.desk import Desk
 from reconciler.engine.gate import Gate
 from reconciler.engine.jobs import Ended, Jobs
@@ -72,6 +73,7 @@ class SimAgent:
         self.standing = Standing(why="not opened yet")
         self.planned: dict[int, Step] = {}
         self.records: dict[str, Record] = {}
+        self.decisions = Decisions()
         self.ready = False
         self._ended, self._tasks = ended, list[asyncio.Task[None]]()
         self.main.begin(self._whole())
@@ -195,7 +197,7 @@ class SimAgent:
         self.together = Together(host.node, self.cluster, self.gate, drivers, _resolve)
         self.shared_wishes = SharedWishes(self.shared, self.cluster.follower, queue.add)
         self.together.jobs, self.reconciler.together = self.jobs, self.together
-        self.together.behind = lambda record: ""
+        self.together.behind, self.together.drained = lambda record: "", self._drained
         self.jobs.gate = lambda owner, op: self.together.enter(owner, op, self.records.get(owner.service))
         self.desk.shared, self.wishes.together = self.shared_wishes, self.together
         self.reconciler.jobs, self.reconciler.pace = self.jobs, _AtOnce()
@@ -208,13 +210,17 @@ class SimAgent:
                 await act()
             await asyncio.sleep(AGAIN)
 
+    def _drained(self) -> str:
+        drained = self.desk.node_drained()
+        return f"drained by {drained.who}" if drained else ""
+
     async def _told_of_us(self) -> None:
         while True:
-            frozen, drained = self.desk.node_frozen(), self.desk.node_drained()
+            frozen = self.desk.node_frozen()
             told = hosts.Host(
                 labels={},
                 frozen=str(frozen) if frozen else "",
-                drained=f"drained by {drained.who}" if drained else "",
+                drained=self._drained(),
             )
             self.statuses.put_host(hosts.written(told))
             await asyncio.sleep(LOOK)
@@ -245,6 +251,7 @@ class SimAgent:
 
     def _kept(self, given: Inputs) -> None:
         """What is kept of a pass leads to the same decision again."""
+        self.decisions.keep(given)
         record, again = self.records[given.service.key], decided(given, self._drivers)
         if again.decision != record.decision or again.plan != record.plan:
             self.host.oracle.wrong(self.host.name, "kept", f"{again} is not {record}")

@@ -177,6 +177,11 @@ class FakeAgent:
         move = {"service": "root/svc1", "slot": 0, "to": "demo2", "why": "by placement: nodes order"}
         return {"node": node, "change": change, "items": [move]}
 
+    async def decisions(self, service: str) -> Sequence[Object]:
+        case = {"nodes": {"demo1": {}}, "documents": {"svc1": {}}, "seen": {"svc1@demo1": "up"}}
+        one = {"number": 1, "at": time.time(), "node": "demo1", "service": "root/svc1", "case": case}
+        return [one] if service in ("", "root/svc1") else []
+
     async def ask(self, key: str, wish: Object, principal: Principal) -> Object:
         self._fail()
         self.asked.append((key, wish, principal))

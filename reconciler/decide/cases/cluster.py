@@ -3,6 +3,7 @@
 A node of which nothing is said is alive, has a session with a watchdog, and room for everything.
 """
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from reconciler.decide import claims as c
 from reconciler.decide import keys, things
 from reconciler.decide.asked import Frozen
 from reconciler.decide.candidates import Peer
+from reconciler.decide.cases.packing import unplain
 from reconciler.decide.cases.services import key_of
 from reconciler.decide.cases.words import Tree, known, listed, seconds
 from reconciler.decide.claims import Claim, Holder, View
-from reconciler.decide.sessions import Level, Session
+from reconciler.decide.sessions import Level, Session, read
 from reconciler.decide.things import Hold
 from reconciler.decide.timing import PROFILES
 from reconciler.model import Service
@@ -25,7 +27,7 @@ EPOCH = 7
 NODE = (
     *("dead", "silent", "level", "epoch", "boots", "fencing", "maintenance", "frozen", "drained", "env"),
     *("load", "score", "memory", "swap", "cannot", "failed", "gives_away", "loose", "started", "holds"),
-    *("no_session", "leaving", "alive", "labels"),
+    *("no_session", "leaving", "alive", "labels", "peer", "session", "drained_here"),
 )
 FROZEN = ("by", "ago", "reason", "for")
 
@@ -93,6 +95,8 @@ def cluster(
 
 def _session(name: str, said: Tree) -> Session | None:
     """Closed where the node is dead: the epoch went on with it."""
+    if "session" in said:  # as an agent kept it
+        return read(json.dumps(said["session"]))
     if said.get("alive") is False and "level" not in said:
         return None  # it has never opened one
     wait = math.inf if said.get("maintenance") else PROFILES["default"].wait
@@ -104,6 +108,8 @@ def _session(name: str, said: Tree) -> Session | None:
 
 
 def _peer(name: str, said: Tree, session: Session | None, held: frozenset[str], now: float) -> Peer:
+    if "peer" in said:  # as an agent kept it
+        return Peer(name, **unplain(said["peer"]))
     alive = session is not None and session.open
     return Peer(
         name,

@@ -16,7 +16,7 @@ from reconciler.decide.holds import Counted
 from reconciler.decide.order import order
 from reconciler.decide.references import bind_resource
 from reconciler.decide.situations import Look, Memories, Seen, roster
-from reconciler.model import Note, Observed, Resource, Service, State, warning
+from reconciler.model import Level, Note, Observed, Resource, Service, State, warning
 
 SEEN = (
     *("state", "label", "notes", "note", "provisioned", "blocked", "holder", "exposes", "identity", "data"),
@@ -68,7 +68,7 @@ def _observed(said: Tree, resource: Resource) -> Observed:
     known(f"seen: {resource.rid}", said, SEEN)
     if resource.common.disable or "nostatus" in resource.common.tags:
         return Observed(State.NA, label=resource.kind)
-    notes = tuple(Note(**note) if "level" in note else unplain(note) for note in said.get("notes", ()))
+    notes = tuple(Note(Level(note["level"]), note["text"]) for note in said.get("notes", ()))
     notes += (warning(said["note"]),) if "note" in said else ()
     exposes = {name: tuple(words) for name, words in (said.get("exposes") or {}).items()}
     return Observed(

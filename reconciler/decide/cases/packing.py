@@ -8,7 +8,7 @@ from typing import Any
 
 IS = "is"
 """Key that names the class of a value: `reconciler.asks.programs:ProgramSeen`."""
-KNOWN = ("reconciler.asks", "reconciler.model", "resources")
+KNOWN = ("reconciler.asks", "reconciler.model", "reconciler.operations", "resources")
 """Packages whose classes may be named in a case: it may come from anywhere."""
 
 

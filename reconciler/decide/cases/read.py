@@ -145,8 +145,8 @@ def _one(
         one.observed.state in (State.UP, State.WARN) and not one.resource.common.standby
         for one in seen.seen.values()
     )
-    document = (given.get("documents") or {}).get(shown(key))
-    tree = {} if document is None and key_of(shown(key)) not in _documents(given) else document
+    documents = {key_of(name): one for name, one in (given.get("documents") or {}).items()}
+    tree = tree_of(key, documents[key], _home(given, node)) if key in documents else {}
     return One(
         key,
         node,
@@ -154,7 +154,7 @@ def _one(
             service,
             here,
             seen,
-            tree_of(key, tree, _home(given, node)),
+            tree,
             deleted,
             asked,
             None if alone else _near(given, service, node, made),
@@ -162,10 +162,6 @@ def _one(
         ),
         None if alone or mine("answers") is not None else made.view,
     )
-
-
-def _documents(given: Tree) -> set[str]:
-    return {key_of(name) for name in given.get("documents") or {}}
 
 
 def _of(said: Tree | None, key: str) -> str:
@@ -188,7 +184,7 @@ def _near(given: Tree, service: Service, node: str, made: Cluster) -> turn.Situa
         mine,
         mine is not None and (key, node) not in made.unsure,
         {word: seconds(span) for word, span in waited.items()},
-        made.peers[node].drained,
+        str(made.nodes[node].get("drained_here") or made.peers[node].drained),
         str(at(given.get("stays"), shown(key), node, place) or ""),
         str(at(given.get("answers"), shown(key), node, place) or ""),
     )
