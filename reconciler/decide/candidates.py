@@ -6,8 +6,8 @@ true. An order is a preference, never a right.
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from reconciler.model import Service, nothing
@@ -80,17 +80,56 @@ def near(service: Service, peers: Mapping[str, Peer]) -> dict[str, Peer]:
     for relation in service.relations:
         bound.update(name.partition("@")[0] for name in _keys(service, relation))
     return {
-        name: replace(
-            peer,
-            cannot=_of(key, peer.cannot),
-            failed=_of(key, peer.failed),
-            started=_of(key, peer.started),
-            holds=frozenset(bound.intersection(peer.holds)),
-            loose=frozenset((key,)) if key in peer.loose else _NONE,
-        )
+        name: _narrowed(peer, key, bound)
         for name, peer in peers.items()
         if name in service.nodes or not bound.isdisjoint(peer.holds)
     }
+
+
+class Near(Mapping[str, Peer]):
+    """`near`, made at the first look: what was not looked at was not decided on, and costs nothing."""
+
+    __slots__ = ("_live", "_seen", "_service")
+
+    def __init__(self, service: Service, live: Mapping[str, Peer]) -> None:
+        self._service, self._live = service, live
+        self._seen: dict[str, Peer] | None = None
+
+    def seen(self) -> dict[str, Peer]:
+        """As they were at the first look, which may be this one."""
+        if self._seen is None:
+            self._seen = near(self._service, self._live)
+        return self._seen
+
+    def __getitem__(self, name: str) -> Peer:
+        return self.seen()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.seen())
+
+    def __len__(self) -> int:
+        return len(self.seen())
+
+
+def _narrowed(peer: Peer, key: str, bound: set[str]) -> Peer:
+    """All fields in their order: `replace` takes twice the time."""
+    return Peer(
+        peer.name,
+        peer.alive,
+        peer.maintenance,
+        peer.frozen,
+        peer.env,
+        peer.load,
+        peer.score,
+        peer.memory,
+        peer.swap,
+        _of(key, peer.cannot),
+        _of(key, peer.failed),
+        peer.drained,
+        frozenset(bound.intersection(peer.holds)),
+        frozenset((key,)) if key in peer.loose else _NONE,
+        _of(key, peer.started),
+    )
 
 
 _NONE: frozenset[str] = frozenset()

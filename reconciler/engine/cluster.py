@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from reconciler.contracts import Clock, Entry, Notify, Store
 from reconciler.decide import claims, keys
-from reconciler.decide.candidates import near
+from reconciler.decide.candidates import Near
 from reconciler.decide.claims import Claim, Commit, Holder, View, affirm, give, mine, take
 from reconciler.decide.sessions import Level, Session, read
 from reconciler.decide.standing import Standing
@@ -229,7 +229,7 @@ class Cluster:
             slots,
             claims.slots(service),
             {c.node: self.view.sessions.get(c.node) for c in slots.values() if c},
-            near(service, self.peers.all),
+            Near(service, self.peers.all),
             mine(service.key, me.session, self.view) if me else None,
             self.held(service.key) is not None,
             waited,

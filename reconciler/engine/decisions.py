@@ -36,6 +36,8 @@ class Decisions:
 
     def keep(self, given: Inputs) -> None:
         """To be told of what differs from the pass before."""
+        if given.near:
+            len(given.near.peers)  # as they are now, where nothing was decided by them
         kept = Kept(next(self._numbers), given)
         self._kept[kept.number] = kept
         self._parts += kept.parts

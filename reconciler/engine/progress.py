@@ -43,8 +43,9 @@ def keep_count(record: Record, desk: Desk) -> None:
     counts = {rid: budget.failures for rid, budget in record.budgets.items() if rid in record.seen}
     kept = {Owner(record.key, rid): (FAILURES, str(n) if n else "") for rid, n in counts.items()}
     kept[Owner(record.key)] = (UP_AS, record.attempt.up_as)
+    memories = desk.memories(record.key)
     for owner, (name, value) in kept.items():
-        if desk.memory(owner).get(name, "") != value:
+        if memories.of(owner.rid).get(name, "") != value:
             desk.remember(owner, name, value or None, "reboot")
 
 
@@ -228,9 +229,10 @@ def _start_failed(record: Record, rid: str, budget: Budget, now: float, settings
 
 def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: Desk) -> None:
     """Provisioned, applied, and what an app that was found running stands on."""
+    memories = desk.memories(record.key)
     for rid, s in made.items():
         owner, observed = Owner(record.key, rid), s.seen
-        memory = desk.memory(owner)
+        memory = memories.of(rid)
         # What was seen while a job of it ended may be older than what that remembered.
         if observed.provisioned and not s.running and memory.get("provisioned") != "yes":
             desk.remember(owner, "provisioned", "yes")
@@ -238,7 +240,7 @@ def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: D
             desk.put_applied(record.key, rid, s.resource)
             if s.resource.group in ON_THINGS:
                 for under in s.resource.refs:
-                    name = incarnation(desk.memories(record.key), made[under]) if under in made else ""
+                    name = incarnation(memories, made[under]) if under in made else ""
                     if name and STOOD_ON + under not in memory:
                         desk.remember(owner, STOOD_ON + under, name, "reboot")
         elif s.goal is Goal.DOWN and settled(Goal.DOWN, observed) and not s.running:
