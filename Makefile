@@ -19,12 +19,13 @@ test: $(DEV) lint
 	@.venv/bin/pytest -n 2 --dist loadfile
 
 # Made-up clusters of several hosts, each with the whole engine and random faults, on simulated time.
-# `make sim SEED=17` replays one, with the end of its history; LAST=200 shows more of it.
+# `make sim SEED=17` replays one, with the end of its history; LAST=200 shows more of it; MINIMISE=1 leaves out
+# and shortens what it can of a day that goes wrong.
 SEEDS ?= 1000
 START ?= 0
 LAST ?= 60
 sim: $(DEV)
-	@$(PY) -m tests.sim --last $(LAST) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --start $(START))
+	@$(PY) -m tests.sim --last $(LAST) $(if $(SEED),--seed $(SEED) $(if $(filter 1,$(MINIMISE)),--minimise),--seeds $(SEEDS) --start $(START))
 
 # 10,000 spoiled documents, 50 kills of the daemon at random times, 1,000 random days of the engine,
 # 2,000 random faults of sessions and claims, 2,000 days of whole clusters.

@@ -5,10 +5,11 @@ by no more than ρ, guards that nothing can hold up between a look at the clock 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.errors import MayHeal, NeedsPerson
 from reconciler.testing.clusters import Member, SimCluster
@@ -16,28 +17,76 @@ from reconciler.testing.faulty import Way
 from reconciler.testing.processes import Process, later
 from reconciler.testing.things import DOWN
 
+T = TypeVar("T")
 LONGEST = 16.0
 """Seconds that a fault lasts at most."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`luck`: what it drew when it was there first."""
+
+    kind: str
+    member: str
+    seconds: float
+    luck: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.member} ({self.seconds:.1f} s)"
+
+
+class Luck:
+    """What one fault draws: the same as `before`, as far as that goes; the dice go on all the same."""
+
+    def __init__(self, dice: Random, before: Sequence[float] = ()) -> None:
+        self._dice, self._before = dice, list(before)
+        self.drawn: list[float] = []
+
+    def choice(self, among: Sequence[T]) -> T:
+        return among[int(self._draw(self._dice.randrange(len(among)))) % len(among)]
+
+    def randrange(self, below: int) -> int:
+        return int(self._draw(self._dice.randrange(below)))
+
+    def random(self) -> float:
+        return self._draw(self._dice.random())
+
+    def uniform(self, least: float, most: float) -> float:
+        return self._draw(self._dice.uniform(least, most))
+
+    def _draw(self, fresh: float) -> float:
+        self.drawn.append(self._before.pop(0) if self._before else fresh)
+        return self.drawn[-1]
 
 
 class Faults:
     """Of one day. `count`: how many of each kind there were."""
 
     def __init__(self, cluster: SimCluster, dice: Random) -> None:
-        self._cluster, self._dice = cluster, dice
+        self._cluster, self._all, self._dice = cluster, dice, Luck(dice)
         self.count: dict[str, int] = {}
         self._undo: dict[int, Callable[[], None]] = {}
         self._number = 0
         self._unlucky = dice.choice((0.3, 0.9))  # how often it befalls one that has something up
 
-    async def befall(self, kind: str) -> None:
-        there = [m for m in self._cluster.members if not m.gone]
+    def drawn(self, kind: str) -> "Fault":
+        """Of this kind, now."""
+        there, dice = [m for m in self._cluster.members if not m.gone], self._all
         busy = [m for m in there if m.host.up and m.host.ups()]
-        member = self._dice.choice(busy if busy and self._dice.random() < self._unlucky else there)
-        self.count[kind] = self.count.get(kind, 0) + 1
-        seconds = self._dice.choice((0.3, 2.0, 8.0, LONGEST)) * self._dice.uniform(0.3, 1.0)
-        self._cluster.oracle.say(member.name, f"FAULT: {kind} ({seconds:.1f} s)")
-        await KINDS[kind](self, member, seconds)
+        member = dice.choice(busy if busy and dice.random() < self._unlucky else there)
+        seconds = dice.choice((0.3, 2.0, 8.0, LONGEST)) * dice.uniform(0.3, 1.0)
+        return Fault(kind, member.name, seconds)
+
+    async def befall(self, fault: "Fault") -> "Fault":
+        """The same with what it drew; nothing, if whom it befell is not there."""
+        member = next((m for m in self._cluster.members if m.name == fault.member and not m.gone), None)
+        if member is None:
+            return fault
+        self.count[fault.kind] = self.count.get(fault.kind, 0) + 1
+        self._dice = Luck(self._all, fault.luck)
+        self._cluster.oracle.say(member.name, f"FAULT: {fault.kind} ({fault.seconds:.1f} s)")
+        await KINDS[fault.kind](self, member, fault.seconds)
+        return replace(fault, luck=tuple(self._dice.drawn))
 
     def heal(self) -> None:
         """All that still lasts."""
@@ -90,7 +139,7 @@ class Faults:
 
     async def lossy(self, member: Member, seconds: float) -> None:
         part = self._dice.choice((0.4, 1.0))
-        self._set(self._some(member), seconds, drop=lambda compare, puts: self._dice.random() < part)
+        self._set(self._some(member), seconds, drop=lambda compare, puts: self._all.random() < part)
 
     async def refused(self, member: Member, seconds: float) -> None:
         self._set(self._some(member), seconds, refused="refused")
