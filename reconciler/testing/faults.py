@@ -156,7 +156,8 @@ class Faults:
     async def leaderless(self, member: Member, seconds: float) -> None:
         """The store answers nobody; what was sent may have arrived."""
         ways = tuple(way for m in self._cluster.members for way in m.ways)
-        self._set(ways, seconds, **self._dice.choice(({"mute": True}, {"silent": True}, {"late": 1.0})))
+        kinds: tuple[dict[str, float], ...] = ({"mute": True}, {"silent": True}, {"late": 1.0})
+        self._set(ways, seconds, **self._dice.choice(kinds))
 
     # --- processes -------------------------------------------------------------------------
 

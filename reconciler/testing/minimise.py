@@ -101,9 +101,9 @@ def _shorter(least: Minimised) -> bool:
         less = wanted(least.schedule)
         found |= less != least.schedule and least.take(less)
     for at in range(len(least.schedule.happens)):
-        for less in _less(least.schedule.happens[at]):
+        for one in _less(least.schedule.happens[at]):
             happens = list(least.schedule.happens)
-            happens[at] = less
+            happens[at] = one
             if least.take(replace(least.schedule, happens=tuple(happens))):
                 found = True
                 break
