@@ -170,7 +170,7 @@ class LocalAgent:
         record = self._records[key]
         made = self._view.why(record, self._clock.wall(), loop_now)
         if self.neighbours:
-            more = self.neighbours.why(record.service)
+            more = self.neighbours.why(record.service, self._desk.asked(key))
             made["lines"] += [{"indent": indent, "text": text} for indent, text in more]
         return made
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from reconciler.decide.asked import Asked
 from reconciler.decide.candidates import Peer, candidates
 from reconciler.decide.claims import Claim, free
 from reconciler.decide.explain import Line
@@ -14,8 +15,9 @@ def among(
     claims: Mapping[int, Claim | None],
     sessions: Mapping[str, Session | None],
     peers: Mapping[str, Peer],
+    asked: Asked,
 ) -> tuple[Line, ...]:
-    """Nothing to say of a service that has one node."""
+    """Nothing to say of a service that has one node. `asked`: of all nodes."""
     if len(service.nodes) < 2:
         return ()
     lines: list[Line] = [(0, "among the nodes")]
@@ -27,8 +29,12 @@ def among(
             held[claim.node] = f"held it until its session ended (epoch {claim.epoch})"
         else:
             held[claim.node] = f"holds it (slot {slot}, epoch {claim.epoch})"
-    found = candidates(service, peers)
+    found, standing = candidates(service, peers), asked.standing
+    stopped = standing.node if standing and standing.verb == "stop" else ""
     for name in service.nodes:
+        if name == stopped and not held.get(name, "").startswith("holds"):
+            lines.append((1, f"{name}: {standing}"))
+            continue
         able = f"could take it, number {found.ranked.index(name) + 1}" if name in found.ranked else ""
         said = [text for text in (held.get(name, ""), able or found.excluded.get(name, "")) if text]
         if held.get(name, "").startswith("holds"):

@@ -7,7 +7,7 @@ the way, since when, and what would take it out of the way.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.decide.asked import Asked
+from reconciler.decide.asked import Asked, Frozen
 from reconciler.decide.placement import Decision
 from reconciler.errors import Fault
 from reconciler.model import Goal, Observed, Plan, ServiceGoal, State, settled
@@ -45,7 +45,7 @@ def why(
     lines += [(1, text) for text in decision.because if text not in told]
     lines += _people(asked, now)
     if decision.frozen:
-        lines.append((1, f"to end the freeze: {_thaw(decision, key)}"))
+        lines.append((1, _freeze(decision.frozen, key, now)))
     lines.append((0, _state(parts)))
     waiting = {w.rid: w.why for w in plan.waiting}
     for rid, part in parts.items():
@@ -91,11 +91,12 @@ def _people(asked: Asked, now: float) -> list[Line]:
     return lines
 
 
-def _thaw(decision: Decision, key: str) -> str:
-    frozen = decision.frozen
-    if frozen and frozen.scope == "node":
-        return "`standfast thaw --node`"
-    return f"`standfast thaw {key.removeprefix('root/')}`"
+def _freeze(frozen: Frozen, key: str, now: float) -> str:
+    """Since when, until when, and what ends it before."""
+    words = {"node": "--node", "cluster": "--cluster"}.get(frozen.scope, key.removeprefix("root/"))
+    since = f"frozen {ago(now - frozen.at)} ago" if frozen.at else "frozen"
+    until = f", until {ago(frozen.until - now)} from now" if frozen.until else ""
+    return f"{since}{until}; `standfast thaw {words}` ends it"
 
 
 def _state(parts: Mapping[str, Part]) -> str:

@@ -86,11 +86,11 @@ class Neighbours:
         moves = what_if(node, change, held, view.sessions, peers)
         return {"node": node, "change": change, "items": [asdict(move) for move in moves]}
 
-    def why(self, service: Service) -> list[tuple[int, str]]:
+    def why(self, service: Service, asked: Asked) -> list[tuple[int, str]]:
         """Who holds it, and of every other node whether it could; lines as `decide.explain` makes them."""
         view = self._cluster.view
         held = view.claims.get(service.key, {})
-        return list(among(service, held, view.sessions, self._cluster.peers.all))
+        return list(among(service, held, view.sessions, self._cluster.peers.all, asked))
 
     def seen(self) -> dict[str, Any]:
         """`cluster` of node.json."""

@@ -210,7 +210,7 @@ def _why(given: Inputs, end: Decided, passed: Passed) -> tuple[str, str]:
     )
     neighbours: tuple[Line, ...] = ()
     if near := given.near:
-        neighbours = among(given.service, near.claims, near.sessions, near.peers)
+        neighbours = among(given.service, near.claims, near.sessions, near.peers, given.asked)
     return _lined(lines), _lined(neighbours)
 
 
