@@ -33,8 +33,8 @@ class Marks:
 
     @property
     def holder(self) -> str:
-        """The other host that it names; "" when it names none."""
-        return self.tags[0] if self.tags else self.other_id
+        """The other host that it names; "" when it names none. Several: all of them, which is no host."""
+        return ", ".join(dict.fromkeys((*self.tags, *([self.other_id] if self.other_id else []))))
 
 
 def marks(group: VolumeGroup, report: LvmReport, node: str, ignored: Collection[str] = ()) -> Marks:

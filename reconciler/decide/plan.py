@@ -45,6 +45,7 @@ class Situation:
     destroy: bool = False
     on_purpose: bool = False
     by_check: bool = False  # only a user's command can tell, maybe a while later
+    stale: bool = False  # what it is marked with is a host whose session is over: it is taken over
     unchecked: bool = False  # part of a start whose check has not passed yet
     remember: tuple[Operation, ...] = ()  # appended to its start
     successor: "Situation | None" = None  # what takes its place once it is down
@@ -135,7 +136,7 @@ def _upward(
         return "state unknown" + "".join(f": {note.text}" for note in seen.notes[:1])
     if settled(s.goal, seen):
         return None
-    if seen.state is State.ELSEWHERE:
+    if seen.state is State.ELSEWHERE and not s.stale:
         return f"held by {seen.holder}"
     if s.hold:
         return s.hold

@@ -59,6 +59,7 @@ class Look:
     applied    resources as last applied here, by rid.
     running    rids with a job when the facts began to be read.
     activated  rids that the present attempt to come up started, or began to.
+    stale      rids marked by a host that is dead as surely as the service requires, under my claim.
     """
 
     seen: Mapping[str, Seen]
@@ -66,6 +67,7 @@ class Look:
     memories: Memories = Memories()
     running: frozenset[str] = frozenset()
     activated: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def situations(
             running=rid in look.running,
             missing=one.missing,
             by_check=one.by_check,
+            stale=rid in look.stale,
             created=created,
             may_create=may_create(one.resource, asked, created),
             on_purpose=goal is Goal.DOWN and not departed and rid in asked.stopped,

@@ -13,7 +13,7 @@ from reconciler.decide.holds import planned
 from reconciler.decide.inputs import Inputs, parts, unclaimed
 from reconciler.decide.placement import Decision, Here, decide
 from reconciler.decide.plan import UPWARD, Situation
-from reconciler.decide.situations import STARTS, Look, Roster, roster
+from reconciler.decide.situations import STARTS, Look, Roster, Seen, roster
 from reconciler.decide.turn import Turn, alone
 from reconciler.engine import monitor, progress
 from reconciler.engine.desk import Desk
@@ -164,8 +164,16 @@ class Reconciler:
         seen = await self._observer.look(record.key, resources, applied, follow)
         await self.pace.turn()  # one answer may have set all workers free at once
         activated = frozenset(record.attempt.activated)
-        look = Look(seen, applied, self._desk.memories(record.key), running, activated)
+        memories = self._desk.memories(record.key)
+        look = Look(seen, applied, memories, running, activated, self._stale(record, seen))
         return parts(record.service, record.deleted, turn, look, who, order), who, look
+
+    def _stale(self, record: Record, seen: Mapping[str, Seen]) -> frozenset[str]:
+        together = self.together
+        if together is None:
+            return frozenset()
+        marked = {rid: one.observed for rid, one in seen.items() if one.observed.state is State.ELSEWHERE}
+        return frozenset(rid for rid, one in marked.items() if together.stale(record, one.holder))
 
     def _what_is_asked(self, key: str) -> Asked:
         """Without what ran out; says so once."""

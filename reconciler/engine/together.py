@@ -317,6 +317,15 @@ class Together:
         held = view.claims.get(record.key, {})
         return [c.node for _, c in sorted(held.items()) if c and not claims.free(c, view.sessions)]
 
+    def stale(self, record: Record, holder: str) -> bool:
+        """Who is marked on a disk is dead as surely as the service requires, and the claim is mine."""
+        session, mine = self.cluster.view.sessions.get(holder), self.cluster.held(record.key)
+        if session is None or session.open or mine is None:
+            return False
+        marked = claims.Claim(mine.slot, holder, session.epoch)
+        needed = claims.needed(record.service, self.drivers)
+        return not claims.kept_from(marked, needed, self.cluster.view.sessions)
+
     async def node_asked(self, verb: str, to: str) -> None:
         """What a person asks of a whole node. Raises NeedsPerson, MayHeal."""
         if verb == "maintenance":

@@ -212,6 +212,13 @@ def test_an_edited_resource_is_the_old_one_down_and_the_new_one_up():
     assert (now(made), then(made)) == (["stop fs#a"], ["start fs#a"])
 
 
+def test_a_mark_of_a_dead_host_is_taken_over():
+    """Otherwise no service with a volume group would ever come back after a crash of its host."""
+    seen = {"disk#0": ELSEWHERE}
+    assert waiting(planned([res("disk#0")], seen)) == {"disk#0": f"held by {ELSEWHERE.holder}"}
+    assert now(planned([res("disk#0")], seen, **{"disk#0": {"stale": True}})) == ["start disk#0"]
+
+
 STATES = st.sampled_from([UP, DOWN, WARN, NA, ELSEWHERE, unknown("x"), UNMADE, replace(DOWN, blocked="no")])
 GOALS = st.sampled_from(list(Goal))
 

@@ -436,3 +436,24 @@ def test_what_was_up_otherwise_is_listed_as_far_as_it_is_surely_ours():
         assert len(host.ledger.lines) == 2
 
     alone(story, IP, Resource("fs#0", "fs.tmpfs", {"mnt": "/web"}))
+
+
+def test_the_mark_of_a_host_is_stale_when_its_session_is_over_as_surely_as_required():
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        assert not host.together.stale(record, "n2")  # no such node is known
+        n2 = bed.node("n2")
+        await bed.held(n2)
+        await host.turn(record)
+        assert not host.together.stale(record, "n2")
+        n2.way.silent = True
+        await bed.until(lambda: not bed.session("n2").open)
+        await nap(0.1)
+        assert host.together.stale(record, "n2")
+        assert not host.together.stale(record, "n2, n3")
+        record.service = web(requires_safety="fenced")
+        assert not host.together.stale(record, "n2")
+        record.service = web()
+        host.node.cluster._sure.clear()  # the claim is in doubt
+        assert not host.together.stale(record, "n2")
+
+    alone(story)

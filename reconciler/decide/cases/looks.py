@@ -20,7 +20,7 @@ from reconciler.model import Level, Note, Observed, Resource, Service, State, wa
 
 SEEN = (
     *("state", "label", "notes", "note", "provisioned", "blocked", "holder", "exposes", "identity", "data"),
-    *("again_in", "missing", "by_check", "bound"),
+    *("again_in", "missing", "by_check", "bound", "stale"),
 )
 COUNTED = (
     *("coming_up", "checked", "conflict", "conflict_for", "refused", "refused_for", "forced"),
@@ -40,11 +40,13 @@ def look(service: Service, deleted: bool, said: Any, applied: Tree | None, more:
     known("seen", [rid for rid in words if rid != "all"], by_rid)
     exposed: dict[str, Mapping[str, tuple[str, ...]]] = {}
     seen: dict[str, Seen] = {}
+    stale: set[str] = set()
     for rid in line.rids:
         bound, missing = bind_resource(by_rid[rid], exposed)
         one = words.get(rid, words.get("all", "down"))
         one = {"state": one} if isinstance(one, str) else one
         observed = _observed(one, bound)
+        stale |= {rid} if one.get("stale") else set()
         if "bound" in one:
             bound = unpacked(rid, one["bound"])
         missing = tuple(one["missing"]) if "missing" in one else missing
@@ -57,6 +59,7 @@ def look(service: Service, deleted: bool, said: Any, applied: Tree | None, more:
         Memories({rid: _held(kept) for rid, kept in (more.get("memory") or {}).items()}),
         frozenset(more.get("running") or ()),
         frozenset((more.get("attempt") or {}).get("activated") or ()),
+        frozenset(stale),
     )
 
 

@@ -46,7 +46,9 @@ def written(given: Inputs, home: Home) -> dict[str, Any]:
             nodes[node]["frozen"] = said
     if given.asked != asked.NOBODY:
         tree["asked"] = {name: asked.written(given.asked)}
-    tree["seen"] = {there: {rid: _seen(one) for rid, one in given.look.seen.items()}}
+    tree["seen"] = {
+        there: {rid: _seen(one, rid in given.look.stale) for rid, one in given.look.seen.items()}
+    }
     tree["applied"] = {there: _applied(given.look, service)}
     if remembered := {rid: dict(held) for rid in given.look.memories.kept if (held := _held(given, rid))}:
         tree["memory"] = {there: remembered}
@@ -124,7 +126,7 @@ def _frozen(frozen: Frozen, now: float) -> dict[str, Any]:
     return said
 
 
-def _seen(one: Seen) -> dict[str, Any]:
+def _seen(one: Seen, stale: bool) -> dict[str, Any]:
     observed = one.observed
     said = {
         name: value for name, value in parts(observed).items() if name not in ("state", "notes", "data")
@@ -132,6 +134,8 @@ def _seen(one: Seen) -> dict[str, Any]:
     if observed.notes:
         said["notes"] = [{"level": note.level.value, "text": note.text} for note in observed.notes]
     said = {"state": observed.state.value, **said, "data": plain(observed.data)}
+    if stale:
+        said["stale"] = True
     if one.missing or one.resource.late:
         said |= {"missing": list(one.missing), "bound": packed(one.resource)}
     return {**said, "by_check": True} if one.by_check else said
