@@ -14,7 +14,7 @@ from typing import Any
 
 from reconciler.adapters.guard import GuardClient
 from reconciler.adapters.guard_kept import KeptGuard
-from reconciler.decide import hosts
+from reconciler.decide import hosts, undo
 from reconciler.decide.inputs import Inputs, decided
 from reconciler.decide.sessions import Level
 from reconciler.decide.standing import Standing, Terms
@@ -42,13 +42,15 @@ from reconciler.settings import Settings
 from reconciler.testing.around import SimDisk, SimHub, SimRecorder, SimStore
 from reconciler.testing.faulty import Way
 from reconciler.testing.guards import SimGuard, SimGuardClient, line
-from reconciler.testing.machines import SimHost
+from reconciler.testing.machines import SimHost, Work
+from reconciler.testing.parts import towards
 from reconciler.testing.processes import Process
 from reconciler.testing.things import Do, ThingDrivers, thing_of
 
 AGAIN = 2.0
 OWN_DOING = 0.05
 LOOK = 1.0
+PLACES = undo.Places("/groups", "/records")
 
 
 class SimAgent:
@@ -163,7 +165,7 @@ class SimAgent:
             queue.add,
             lambda service: None,
         )
-        self.gate = Gate(guard, self.cluster, _undo)
+        self.gate = Gate(guard, self.cluster, self._undo)
         await self.gate.start()
         guard.back = self.gate.start
         self.statuses = Statuses(self.shared, host.node, lambda: self.standing, {})
@@ -187,6 +189,7 @@ class SimAgent:
         )
         self.desk = Desk(SimDisk(host.disk), host.node, host.boot_id, host.clock, queue.add)
         await self.desk.start()
+        host.kernel.memory = self.desk.memory
         self.hub = SimHub(host, self._news)
         host.changed = self._changed
         observer = Observer(self.hub, drivers, self._bug)
@@ -276,7 +279,7 @@ class SimAgent:
     def _under_way(self, service: str) -> list[str]:
         """As a host tells of the commands of an agent that died."""
         record, mine = self.records[service], self.jobs.of(service)
-        named = {thing_of(resource): resource.rid for resource in record.service.resources}
+        named = {thing_of(record.service, resource): resource.rid for resource in record.service.resources}
         return [named[t] for t in self.host.busy if t in named and named[t] not in mine]
 
     def _changed(self, thing: str) -> None:
@@ -286,11 +289,21 @@ class SimAgent:
     # --- as contracts.Host -----------------------------------------------------------------
 
     async def perform(self, operation: Operation, owner: Owner) -> Outcome:
-        assert isinstance(operation, Do)
         job = self.jobs.running.get(owner)
         step = job.step if job and operation in job.step.operations else None
         self.host.oracle.performs(self.host.name, str(operation), step, self.planned)
-        return await self.host.perform(operation, owner)
+        if isinstance(operation, Do):
+            return await self.host.perform(Work(operation, operation.thing, operation.verb, owner), owner)
+        verb = towards(operation, step.goal if step else None, step.act if step else "")
+        return await self.host.perform(Work(operation, self.host.parts.thing(owner), verb, owner), owner)
+
+    async def _undo(
+        self, operation: Operation, owner: Owner, resource: Resource, standby: bool
+    ) -> Line | None:
+        if isinstance(operation, Do):
+            return line(operation.thing, str(owner), standby) if operation.verb == "start" else None
+        made = undo.line(operation, owner, resource.spec, PLACES, standby)
+        return self.host.kernel.bound(made) if made else None
 
 
 class Guards:
@@ -324,11 +337,6 @@ class _AtOnce(Pace):
 
     async def turn(self) -> None:
         return
-
-
-async def _undo(operation: Operation, owner: Owner, resource: Resource, standby: bool) -> Line | None:
-    assert isinstance(operation, Do)
-    return line(operation.thing, str(owner), standby) if operation.verb == "start" else None
 
 
 async def _resolve(service: str, names: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.asks import NOT_YET, Ask, Failed
 from reconciler.contracts import Change, Event, Identity, Snapshot, Store
-from reconciler.model import Observed, Owner
+from reconciler.model import Owner
 from reconciler.testing.faulty import Way
 from reconciler.testing.machines import SimHost
 from reconciler.testing.processes import elsewhere
@@ -67,27 +67,38 @@ class SimHub:
 
     def __init__(self, host: SimHost, news: Callable[[str], None]) -> None:
         self._host, self._news = host, news
-        self._answers: dict[tuple[Owner, Ask[Any]], Observed | Failed] = {}
+        self._answers: dict[tuple[Owner, Ask[Any]], Any] = {}
+        self._costly: dict[Owner, list[Ask[Any]]] = {}
         self._followed: dict[str, dict[Owner, None]] = {}
 
     def known(self, owner: Owner, ask: Any) -> Any:
         return self._answers.get((owner, ask), NOT_YET)
 
     async def answer(self, owner: Owner, asks: Iterable[Ask[Any]], acts: bool = True) -> None:
-        for ask in asks:
-            assert isinstance(ask, Seen)
-            if ask.thing in self._host.blind:
-                self._answers[owner, ask] = Failed(f"{ask.thing} does not answer")
+        asked = list(asks)
+        if not any(ask.costly for ask in asked):  # a new look begins: what costs is asked anew in each
+            for old in self._costly.pop(owner, ()):
+                self._answers.pop((owner, old), None)
+        for ask in asked:
+            if ask.costly:
+                self._costly.setdefault(owner, []).append(ask)
+            thing = self._thing(owner, ask)
+            if thing in self._host.blind:
+                self._answers[owner, ask] = Failed(f"{thing} does not answer")
+            elif isinstance(ask, Seen):
+                self._answers[owner, ask] = self._host.look(thing)
             else:
-                self._answers[owner, ask] = self._host.look(ask.thing)
+                self._answers[owner, ask] = await self._host.kernel.answer(ask, owner)
         await asyncio.sleep(0.001)
+
+    def _thing(self, owner: Owner, ask: Ask[Any]) -> str:
+        return ask.thing if isinstance(ask, Seen) else self._host.parts.thing(owner)
 
     def follow(self, owner: Owner, asks: Sequence[Ask[Any]]) -> None:
         for owners in self._followed.values():
             owners.pop(owner, None)
         for ask in asks:
-            assert isinstance(ask, Seen)
-            self._followed.setdefault(ask.thing, {})[owner] = None
+            self._followed.setdefault(self._thing(owner, ask), {})[owner] = None
 
     def touched(self, owner: Owner, touches: Iterable[str]) -> None:
         """Every answer is a new look."""

@@ -20,13 +20,16 @@ from reconciler.decide.timing import Timing
 from reconciler.guard.words import Peer
 from reconciler.model import Service, State
 from reconciler.testing.agents import Guards, SimAgent
+from reconciler.testing.disks import San
 from reconciler.testing.faulty import Way
-from reconciler.testing.machines import SimHost
+from reconciler.testing.machines import Outside, SimHost
 from reconciler.testing.oracle import Oracle
 from reconciler.testing.processes import Process
 from reconciler.testing.things import thing_of
 
 STORE = Identity("cluster", "store", 0)
+DISKS = ("sdb", "sdc")
+"""That all hosts see, blank."""
 
 
 class Truth(MemoryStore):
@@ -53,7 +56,9 @@ class Member:
         self.ways = (Way(cluster.truth, timing.request, STORE), Way(cluster.truth, timing.request, STORE))
         self.agent: SimAgent | None = None
         self.gone = False
-        self.host = SimHost(name, node, cluster.oracle, timing, rate, cluster.dice, self._boot)
+        self.host = SimHost(
+            name, node, cluster.oracle, timing, rate, cluster.dice, self._boot, cluster.outside
+        )
 
     def _boot(self, host: SimHost) -> None:
         self.guards = Guards(host, self._killed, self._lives)
@@ -93,6 +98,11 @@ class SimCluster:
         self.services, self.dice = tuple(services), dice
         self.oracle = Oracle(self.services)
         self.truth = Truth(self._landed)
+        san = San(self.oracle.wrong)
+        san.asked = self.oracle.words
+        for name in DISKS:
+            san.disk(name, wwid=f"naa.5000c500{name}")
+        self.outside = Outside(san, disks=DISKS)
         self.members: list[Member] = []
         self._names = tuple(names)
 
@@ -141,8 +151,8 @@ class SimCluster:
         return ""
 
     def _unwell(self, service: Service) -> str:
-        things = [thing_of(r) for r in service.resources]
-        claimed = [thing_of(r) for r in service.resources if not r.common.standby]
+        things = [thing_of(service, r) for r in service.resources]
+        claimed = [thing_of(service, r) for r in service.resources if not r.common.standby]
         there = [m for m in self.members if not m.gone]
         up = [m for m in there if m.host.up and m.host.all_up(things)]
         wanted = min(slots(service), len(there))
@@ -155,7 +165,7 @@ class SimCluster:
         for member in [m for m in there if m not in up]:
             for thing in things:
                 state = member.host.look(thing).state
-                if state is not (State.DOWN if thing in claimed else State.UP):
+                if state not in ((State.DOWN, State.ELSEWHERE) if thing in claimed else (State.UP,)):
                     return f"{thing} is {state} on {member.name}, which does not hold it"
         return ""
 

@@ -18,7 +18,7 @@ from reconciler.model import Service
 from reconciler.testing.clusters import SimCluster
 from reconciler.testing.faults import KINDS, Fault, Faults
 from reconciler.testing.processes import simulated
-from reconciler.testing.things import pair, stack
+from reconciler.testing.things import disks, pair, stack
 
 HEALED = 90.0
 """Seconds of a cluster of the fast profile until all is up again after the last fault."""
@@ -162,7 +162,10 @@ def _services(dice: Random, names: tuple[str, ...]) -> list[Service]:
     made = [stack("web", names, "192.0.2.10", standby=dice.random() < 0.2)]
     if dice.random() < 0.5:
         failback, monitor = dice.choice(("auto", "never")), dice.random() < 0.3
-        made.append(stack("db", names[::-1], "192.0.2.11", monitor=monitor, failback=failback))
+        if dice.random() < 0.35:
+            made.append(disks("db", names[::-1], "192.0.2.11", "/dev/sdb", failback=failback))
+        else:
+            made.append(stack("db", names[::-1], "192.0.2.11", monitor=monitor, failback=failback))
     if dice.random() < 0.2:
         made.append(pair("cache", names, 2))
     return made

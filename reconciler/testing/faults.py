@@ -15,7 +15,7 @@ from reconciler.errors import MayHeal, NeedsPerson
 from reconciler.testing.clusters import Member, SimCluster
 from reconciler.testing.faulty import Way
 from reconciler.testing.processes import Process, later
-from reconciler.testing.things import DOWN
+from reconciler.testing.things import DOWN, thing_of
 
 T = TypeVar("T")
 LONGEST = 16.0
@@ -222,7 +222,7 @@ class Faults:
 
     def _in(self, member: Member, things: set[str], seconds: float) -> None:
         """One that is up there, or one of all that could be."""
-        named = [str(r.spec["thing"]) for service in self._cluster.services for r in service.resources]
+        named = [thing_of(service, r) for service in self._cluster.services for r in service.resources]
         ups = member.host.ups()
         thing = self._dice.choice(ups if ups and self._dice.random() < 0.7 else named)
         things.add(thing)

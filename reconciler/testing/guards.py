@@ -33,6 +33,7 @@ from reconciler.guard.words import (
     Unwritten,
     Write,
 )
+from reconciler.model import Owner
 from reconciler.testing.machines import SimHost
 from reconciler.testing.processes import Process
 
@@ -155,15 +156,20 @@ class SimGuard:
                     self.kill_agent(session.agent)
                 left = await self.host.end_operations(by)
                 self._take(Killed(left))
-            case Stop(number, Command(_, (_, thing)), by, late):
+            case Stop(number, undone, by, late):
+                thing, real = self._thing(undone), None if isinstance(undone, Command) else undone
                 session = self._core.mind.session if self._core else None
                 if session and not late and self.lives(session.agent):
                     self.host.oracle.wrong(
                         self.host.name, "first", f"the guard stops {thing}, its agent lives"
                     )
-                self._take(Stopped(number, await self.host.undo(thing, by, late)))
-            case Stop(number, other):
-                self._take(Stopped(number, f"{other}: no such thing is made up here"))
+                self._take(Stopped(number, await self.host.undo(thing, by, late, real)))
+
+    def _thing(self, line: Line) -> str:
+        if isinstance(line, Command):
+            return line.argv[1]
+        service, _, rid = line.owner.partition(":")
+        return self.host.parts.thing(Owner(service, rid))
 
     def _reply(self, reply: Reply) -> None:
         for client in self.clients:

@@ -15,8 +15,14 @@ from typing import Any
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.contracts import Mark
 from reconciler.decide.timing import Timing
+from reconciler.guard.lines import Line
 from reconciler.model import Observed, Outcome, Owner, State
+from reconciler.operations import Operation
+from reconciler.testing.disks import San
+from reconciler.testing.kernel import SimKernel
+from reconciler.testing.network import Wire
 from reconciler.testing.oracle import Oracle
+from reconciler.testing.parts import Parts
 from reconciler.testing.processes import Process, later
 from reconciler.testing.things import DOWN, Do
 
@@ -66,6 +72,15 @@ class SimKeepsake:
 
 
 @dataclass
+class Outside:
+    """What hosts share besides a store. `disks`: of the storage, that they see."""
+
+    san: San
+    wire: Wire = field(default_factory=Wire)
+    disks: tuple[str, ...] = ()
+
+
+@dataclass
 class Watchdog:
     """A device. It counts whatever becomes of processes and of the machine's sleep."""
 
@@ -83,11 +98,24 @@ class Run:
     full: bool = False
 
 
+@dataclass(frozen=True)
+class Work:
+    """An operation on a thing. `verb`: start, stop, create, destroy or look."""
+
+    operation: Operation
+    thing: str
+    verb: str
+    owner: Owner
+
+    def __str__(self) -> str:
+        return str(self.operation)
+
+
 @dataclass
 class Busy:
     """An operation in flight."""
 
-    operation: Do
+    operation: Work
     task: "asyncio.Task[Outcome]"
     hangs: bool = False
 
@@ -104,10 +132,14 @@ class SimHost:
         rate: float,
         dice: Random,
         life: "Callable[[SimHost], None]",
+        outside: "Outside",
     ) -> None:
         self.name, self.node, self.oracle, self.timing = name, node, oracle, timing
         self.rate, self.dice, self._life = rate, dice, life
         self.disk, self.mark = MemoryStore(), Mark()
+        self.kernel = SimKernel(node, outside.san, outside.wire, outside.disks, len(outside.wire.hosts) + 1)
+        self.kernel.machine = self.kernel.storage.machine = name
+        self.parts = Parts(self.kernel, oracle.services.values())
         self.stuck: set[str] = set()  # things of which every operation hangs
         self.fails: set[str] = set()  # things of which every operation towards up fails
         self.blind: set[str] = set()  # things that nobody can look at
@@ -133,6 +165,9 @@ class SimHost:
         self.things: dict[str, Observed] = {}
         self.busy: dict[str, Busy] = {}
         self.over, self.landed, self.up = None, self.clock.boottime(), True
+        self.kernel.node, self.kernel.boot_id = self.node, self.boot_id
+        self.kernel.memory = lambda owner: {}
+        self.kernel.boot()
         self._life(self)
 
     def off(self, why: str) -> None:
@@ -144,6 +179,7 @@ class SimHost:
         self.whole.kill()
         self.disarm()
         self.things.clear()
+        self.kernel.off()
         self.busy.clear()
         self.stuck.clear()
         self.oracle.all_gone(self.name)
@@ -190,11 +226,20 @@ class SimHost:
     # --- things ----------------------------------------------------------------------------
 
     def look(self, thing: str) -> Observed:
+        if thing in self.parts:
+            return self.parts.look(thing)
         return self.things.get(thing) or NEVER_UP[self.data.get(thing)]
+
+    def has(self, thing: str) -> bool:
+        """It is up here, or half of it."""
+        return self.parts.has(thing) if thing in self.parts else self.look(thing).state is not State.DOWN
 
     def put(self, thing: str, seen: Observed) -> None:
         """It looks so now, whoever did it."""
-        self.things[thing] = seen
+        if thing in self.parts:
+            self.parts.lose(thing)
+        else:
+            self.things[thing] = seen
         if seen.state is State.DOWN:
             self._fell[thing] = asyncio.get_running_loop().time()
         self._settle(thing)
@@ -202,16 +247,17 @@ class SimHost:
 
     def ups(self) -> list[str]:
         """Things of which anything is up."""
-        return [name for name, seen in self.things.items() if seen.state in (State.UP, State.WARN)]
+        made_up = [name for name, seen in self.things.items() if seen.state in (State.UP, State.WARN)]
+        return made_up + [name for name in self.parts if self.look(name).state in (State.UP, State.WARN)]
 
     def _settle(self, thing: str) -> None:
         busy = self.busy.get(thing)
-        if self.look(thing).state is State.DOWN and not (busy and busy.operation.verb == "start"):
+        if not self.has(thing) and not (busy and busy.operation.verb == "start"):
             self.oracle.gone(self.name, thing)
 
     # --- operations ------------------------------------------------------------------------
 
-    async def perform(self, operation: Do, owner: Owner) -> Outcome:
+    async def perform(self, operation: Work, owner: Owner) -> Outcome:
         """contracts.Host, but for the agent that asks: a child process does it."""
         while operation.thing in self.busy:  # noqa: ASYNC110  # what an agent before began has to end
             await asyncio.sleep(0.02)
@@ -231,7 +277,7 @@ class SimHost:
                 busy.task.cancel()
             await asyncio.sleep(0.005)
 
-    async def _operate(self, operation: Do) -> Outcome:
+    async def _operate(self, operation: Work) -> Outcome:
         thing, verb = operation.thing, operation.verb
         self.oracle.say(self.name, f"begins {operation}")
         self._judge(operation)
@@ -251,19 +297,20 @@ class SimHost:
                 self.busy[thing].hangs = True
                 await asyncio.sleep(0.05)
             failed = verb == "start" and thing in self.fails
+            outcome = Outcome(True)
             if not failed or self.dice.random() < 0.3:
-                self._done(operation, self.dice.random() < 0.3 if failed else False)
-            return Outcome(not failed, error=f"{operation}: no" if failed else "")
+                outcome = await self._done(operation, self.dice.random() < 0.3 if failed else False)
+            return Outcome(False, error=f"{operation}: no") if failed else outcome
         except asyncio.CancelledError:
             if self.dice.random() < 0.5:
-                self._done(operation, self.dice.random() < 0.5)
+                await self._done(operation, self.dice.random() < 0.5)
             raise
         finally:
             self.busy.pop(thing, None)
             self._settle(thing)
             self.changed(thing)
 
-    def _judge(self, operation: Do) -> None:
+    def _judge(self, operation: Work) -> None:
         thing, ups = operation.thing, self.ups()
         if operation.verb == "stop" and (over := self.oracle.standing(thing, ups)):
             self.oracle.wrong(self.name, "order", f"{operation} under {over}")
@@ -271,16 +318,19 @@ class SimHost:
             lately = asyncio.get_running_loop().time() - LATELY
             if early := [t for t in under if self._fell.get(t, -LATELY) < lately]:
                 self.oracle.wrong(self.name, "order", f"{operation} before {early}")
-        if operation.verb == "destroy":
+        if operation.verb == "destroy" and not self.oracle.word(thing):
             self.oracle.wrong(self.name, "data", f"{operation}: nobody asked for it")
 
-    def _done(self, operation: Do, half: bool) -> None:
-        seen = operation.done_to(self.look(operation.thing))
-        if operation.verb in ("create", "destroy"):
-            self.data[operation.thing] = operation.verb == "create"
+    async def _done(self, work: Work, half: bool) -> Outcome:
+        if not isinstance(work.operation, Do):
+            return await self.kernel.perform(work.operation, work.owner)
+        seen = work.operation.done_to(self.look(work.thing))
+        if work.verb in ("create", "destroy"):
+            self.data[work.thing] = work.verb == "create"
         if half:
             seen = replace(seen, state=State.WARN)
-        self.things[operation.thing] = seen
+        self.things[work.thing] = seen
+        return Outcome(True)
 
     # --- its guard -------------------------------------------------------------------------
 
@@ -299,13 +349,13 @@ class SimHost:
             await asyncio.sleep(0.01)
         return ", ".join(str(busy.operation) for busy in self.busy.values())
 
-    async def undo(self, thing: str, by: float, late: bool) -> str:
-        """Bring it down and see it gone; why it is not, "" when it is."""
+    async def undo(self, thing: str, by: float, late: bool, line: Line | None = None) -> str:
+        """Bring it down and see it gone; why it is not, "" when it is. `line`: of what is not made up."""
         if not late and self.busy:
             flying = ", ".join(str(busy.operation) for busy in self.busy.values())
             self.oracle.wrong(self.name, "first", f"the guard stops {thing}, in flight is {flying}")
-        if not late and self.look(thing).state is not State.DOWN:
-            over = self.oracle.standing(thing, self.ups())
+        if not late and self.has(thing):
+            over = [t for t in self.oracle.standing(thing, self.ups()) if self.has(t)]
             if over:
                 self.oracle.wrong(self.name, "order", f"the guard stops {thing} under {over}")
         await asyncio.sleep(self.slow / 8 + self.dice.uniform(0.002, 0.05))
@@ -313,8 +363,14 @@ class SimHost:
             if self.clock.boottime() >= by:
                 return "it hangs"
             await asyncio.sleep(0.05)
-        self.put(thing, replace(self.look(thing), state=State.DOWN))
-        return ""
+        if line is None:
+            self.put(thing, replace(self.look(thing), state=State.DOWN))
+            return ""
+        left = self.kernel.undo(line)
+        self._fell[thing] = asyncio.get_running_loop().time()
+        self._settle(thing)
+        self.changed(thing)
+        return left
 
     def all_up(self, things: Iterable[str]) -> bool:
         return all(self.look(thing).state is State.UP for thing in things)

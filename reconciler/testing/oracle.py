@@ -8,6 +8,7 @@ planned     an operation was in a plan of its own agent's, with a reason
 frozen      nothing is planned for what is frozen
 order       nothing goes down under what stands on it, nothing goes up before what it stands on
 data        nothing is destroyed without the word
+shared      no disk is written by two hosts
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from reconciler.decide import claims, keys
 from reconciler.decide.claims import Claim
 from reconciler.decide.order import Order, order
 from reconciler.decide.sessions import Session, read
-from reconciler.model import Service, Step
+from reconciler.model import Resource, Service, Step
+from reconciler.testing.things import thing_of
 
 LAST = 60
 
@@ -49,12 +51,14 @@ class Oracle:
     def __init__(self, services: Iterable[Service]) -> None:
         self.services = {service.key: service for service in services}
         self._owners: dict[str, tuple[Service, str]] = {
-            str(r.spec["thing"]): (service, r.rid)
+            thing_of(service, r): (service, r.rid)
             for service in self.services.values()
             for r in service.resources
         }
-        everything = [r for service in self.services.values() for r in service.resources]
-        self._standby = {str(r.spec["thing"]) for r in everything if r.common.standby}
+        self._standby = {
+            thing for thing, (of, rid) in self._owners.items() if _named(of, rid).common.standby
+        }
+        self._words: set[str] = set()
         self._orders: dict[str, Order] = {s.key: order(s.resources) for s in self.services.values()}
         self._up: dict[str, Holding] = {}
         self._sessions: dict[str, Session] = {}
@@ -65,6 +69,19 @@ class Oracle:
 
     def say(self, where: str, what: str) -> None:
         self.history.append(Said(asyncio.get_running_loop().time(), where, what))
+
+    def asked_for(self, service: str, verb: str) -> None:
+        """A person's word: from now on its data may go."""
+        if verb in ("unprovision", "purge"):
+            self._words.add(service)
+
+    def word(self, thing: str) -> bool:
+        """Whether somebody said that the data of its service may go."""
+        return self._owners[thing][0].key in self._words
+
+    def words(self, what: str) -> bool:
+        """The same for a command that names the service's disk."""
+        return any(key.rpartition("/")[2] in what for key in self._words)
 
     def wrong(self, where: str, rule: str, what: str) -> None:
         self.say(where, f"WRONG: {rule}: {what}")
@@ -176,3 +193,7 @@ class Oracle:
 
     def _exclusive(self, thing: str) -> bool:
         return self._owners[thing][0].topology == "failover"
+
+
+def _named(service: Service, rid: str) -> Resource:
+    return next(resource for resource in service.resources if resource.rid == rid)

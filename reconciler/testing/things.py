@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reconciler.adapters.drivers import Drivers
 from reconciler.asks import Ask, Facts
+from reconciler.contracts import Driver
 from reconciler.model import Common, Flex, Goal, Observed, Resource, Service, State, settled
 from reconciler.operations import Operation
 
 UP, DOWN = Observed(State.UP), Observed(State.DOWN)
+MADE_UP = (".thing", ".fake")
+REAL = Drivers()
+"""Each is loaded when it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,11 @@ class ThingDriver:
         return (named,) if named else ()
 
 
-class ThingDrivers(dict[str, ThingDriver]):
-    """One for each kind that is asked for."""
+class ThingDrivers(dict[str, Driver]):
+    """One for each kind that is asked for; that of the product where there is one of that name."""
 
-    def __missing__(self, kind: str) -> ThingDriver:
-        self[kind] = ThingDriver(kind)
+    def __missing__(self, kind: str) -> Driver:
+        self[kind] = ThingDriver(kind) if kind.endswith(MADE_UP) else REAL[kind]
         return self[kind]
 
 
@@ -115,5 +120,35 @@ def pair(name: str, nodes: tuple[str, ...], target: int) -> Service:
     return Service(name, nodes=nodes, resources=resources, generation=name, topology="flex", flex=flex)
 
 
-def thing_of(resource: Resource) -> str:
-    return str(resource.spec["thing"])
+def disks(name: str, nodes: tuple[str, ...], address: str, device: str, **more: Any) -> Service:
+    """The same stack of real drivers: a volume group on a shared device, made when it is not there."""
+    made = {"netmask": 24, "family": "any", "check_carrier": True, "probe": True}
+    mount = {"mnt": f"/srv/{name}", "mnt_opt": "", "mkfs_opt": "", "stat_timeout": 5.0, "check_read": True}
+    run = {"shell": False, "retcodes": "0:up 1:down", "check_timeout": 30.0, "check_interval": 10.0}
+    ends = {"stop_signal": "TERM", "stop_timeout": 0.5, "start_grace": 0.0}
+    parts: tuple[tuple[str, str, Mapping[str, Any], tuple[str, ...]], ...] = (
+        ("ip#0", "ip.host", {"name": address, "dev": "br0", **made}, ()),
+        ("disk#0", "disk.vg", {"name": name, "pvs": (device,), "options": "", "other_tags": ()}, ()),
+        (
+            "disk#1",
+            "disk.lv",
+            {"name": "data", "vg": name, "size": "1g", "create_options": ""},
+            ("disk#0",),
+        ),
+        ("fs#0", "fs.ext4", {"dev": "{disk#1.exposed_devs[0]}", **mount}, ("disk#1",)),
+        ("app#0", "app.simple", {"start": SERVER, **run, **ends}, ("fs#0", "ip#0")),
+    )
+    resources = tuple(
+        Resource(rid, kind, spec, Common(), frozenset(refs), late=rid == "fs#0")
+        for rid, kind, spec, refs in parts
+    )
+    return Service(name, nodes=nodes, resources=resources, generation=name, **more)
+
+
+SERVER = "/usr/bin/server"
+"""A program that stays until it is ended."""
+
+
+def thing_of(service: Service, resource: Resource) -> str:
+    """What a resource stands for."""
+    return str(resource.spec.get("thing") or f"{service.name}/{resource.rid}")

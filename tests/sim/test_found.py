@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from reconciler.errors import NeedsPerson
-from reconciler.testing.things import DOWN, stack
+from reconciler.model import Owner
+from reconciler.operations import Mount
+from reconciler.testing.things import DOWN, disks, stack
 from tests.sim.bed import NAMES, play, until
 
 
@@ -112,3 +114,36 @@ def test_a_restart_stays_where_it_is():
         assert second.host.all_up(["web/app#0"])
 
     play(story)
+
+
+def test_the_disk_of_a_host_that_is_gone_is_taken_over():
+    """Its tag stays on the volume group: no service with one ever came back after a crash of its host."""
+
+    async def story(cluster):
+        dead, next_ = cluster.members[:2]
+        dead.gone = dead.host.removed = True
+        dead.host.off("its power supply")
+        await until(lambda: next_.host.all_up(["db/disk#0", "db/fs#0", "db/app#0"]), 40)
+        (group,) = cluster.outside.san.groups.values()
+        assert group.tags == {"n2"}
+
+    play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
+
+
+def test_two_hosts_that_write_to_one_disk_are_noticed():
+    """What the oracle of shared disks is worth: a second mount, by hand."""
+
+    async def story(cluster):
+        other = cluster.members[1].host.kernel
+        (group,) = cluster.outside.san.groups.values()
+        for volume in group.volumes.values():
+            volume.active.add(other.machine)
+        other.storage.root.make_directory("srv/db")
+        mount = Mount("/dev/db/data", "/srv/db", "ext4")
+        assert (await other.perform(mount, Owner("root/x", "fs#0"))).ok
+        assert cluster.oracle.broken.pop() == (
+            f"shared: n2: {mount} on n2, which n1 has mounted for writing"
+        )
+        cluster.oracle.history = [said for said in cluster.oracle.history if "WRONG" not in said.what]
+
+    play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
