@@ -45,6 +45,7 @@ from reconciler.testing.guards import SimGuard, SimGuardClient, line
 from reconciler.testing.machines import SimHost, Work
 from reconciler.testing.parts import towards
 from reconciler.testing.processes import Process
+from reconciler.testing.sharing import FenceNode, Versions, fencer, travel
 from reconciler.testing.things import Do, ThingDrivers, thing_of
 
 AGAIN = 2.0
@@ -63,9 +64,13 @@ class SimAgent:
         services: Iterable[Service],
         guards: "Guards",
         ended: Callable[[], None],
+        versions: Versions,
+        fences: Mapping[str, FenceNode],
     ) -> None:
         host.pids += 1
         self.host, self.services, self._guards = host, tuple(services), guards
+        self._versions, self._fences = versions, fences
+        self.member: Membership | None = None
         self.peer = Peer(host.pids, host.boots)
         self.name = f"agent {host.pids}"
         self.process = Process(f"{self.name} of {host.name}", host.whole)
@@ -125,6 +130,7 @@ class SimAgent:
                 Terms.of(host.timing, Level.WATCHDOG),
                 self._told,
             )
+            self.member = member
             try:
                 await member.run()
             except StoreLost as fault:
@@ -170,20 +176,26 @@ class SimAgent:
         guard.back = self.gate.start
         self.statuses = Statuses(self.shared, host.node, lambda: self.standing, {})
         await self._engine()
-        for part in (self.cluster.run, self.shared_wishes.run, self.statuses.run, self._told_of_us):
+        self.travel = travel(self, self._versions)
+        parts = (self.cluster.run, self.shared_wishes.run, self.statuses.run, self._told_of_us)
+        for part in (*parts, self.travel.run):
             self.main.begin(self._endless(part))
+        if self._fences:
+            self.main.begin(fencer(self, self._fences).run())
         for _ in range(2):
             self.main.begin(
                 worker(queue, self._pass, self._report, 30.0, 5.0, self.reconciler.pace), "worker"
             )
         for service in self.services:
-            self.records[service.key] = Record(service.key, service)
+            self.records[service.key] = Record(
+                service.key, self.host.in_force.setdefault(service.key, service)
+            )
             queue.add(service.key)
         self.ready = True
 
     async def _engine(self) -> None:
         host, queue, tell = self.host, self.queue, SimRecorder(self.say)
-        drivers = self._drivers = ThingDrivers()
+        self.drivers = drivers = ThingDrivers()
         settings = Settings(
             host.node, Path("/s"), Path("/v"), Path("/r"), max_jobs=8, retry_max=5.0, stable_after=20.0
         )
@@ -200,7 +212,7 @@ class SimAgent:
         self.together = Together(host.node, self.cluster, self.gate, drivers, _resolve)
         self.shared_wishes = SharedWishes(self.shared, self.cluster.follower, queue.add)
         self.together.jobs, self.reconciler.together = self.jobs, self.together
-        self.together.behind, self.together.drained = lambda record: "", self._drained
+        self.together.drained = self._drained
         self.jobs.gate = lambda owner, op: self.together.enter(owner, op, self.records.get(owner.service))
         self.desk.shared, self.wishes.together = self.shared_wishes, self.together
         self.reconciler.jobs, self.reconciler.pace = self.jobs, _AtOnce()
@@ -255,7 +267,7 @@ class SimAgent:
     def _kept(self, given: Inputs) -> None:
         """What is kept of a pass leads to the same decision again."""
         self.decisions.keep(given)
-        record, again = self.records[given.service.key], decided(given, self._drivers)
+        record, again = self.records[given.service.key], decided(given, self.drivers)
         if again.decision != record.decision or again.plan != record.plan:
             self.host.oracle.wrong(self.host.name, "kept", f"{again} is not {record}")
 

@@ -25,6 +25,7 @@ from reconciler.testing.faulty import Way
 from reconciler.testing.machines import Outside, SimHost
 from reconciler.testing.oracle import Oracle
 from reconciler.testing.processes import Process
+from reconciler.testing.sharing import Versions
 from reconciler.testing.things import thing_of
 
 STORE = Identity("cluster", "store", 0)
@@ -67,7 +68,10 @@ class Member:
         self._systemd.call(0.01, self._start)
 
     def _start(self) -> None:
-        self.agent = SimAgent(self.host, self.ways, self._cluster.services, self.guards, self._ended)
+        cluster = self._cluster
+        fences = dict.fromkeys(cluster.names, cluster.fence) if cluster.fences else {}
+        given = (cluster.services, self.guards, self._ended, cluster.versions, fences)
+        self.agent = SimAgent(self.host, self.ways, *given)
 
     def _ended(self) -> None:
         self._systemd.call(self._cluster.dice.uniform(0.1, 0.5), self._start)
@@ -104,13 +108,17 @@ class SimCluster:
             san.disk(name, wwid=f"naa.5000c500{name}")
         self.outside = Outside(san, disks=DISKS)
         self.members: list[Member] = []
-        self._names = tuple(names)
+        self.names = tuple(names)
+        self.versions = Versions()
+        for service in self.services:
+            self.versions.add(service)
+        self.fences = ""  # "": nobody has any; else how they are: works, fails, late
 
     async def begin(self, timings: Sequence[Timing], rates: Sequence[float]) -> None:
         """Of each host: its times, and how wrong its clock runs."""
         for service in self.services:
-            await self.truth.commit({}, {keys.document(service.key): service.generation})
-        for name, timing, rate in zip(self._names, timings, rates, strict=True):
+            await self.truth.commit({}, {keys.document(service.key): self.versions.in_store(service)})
+        for name, timing, rate in zip(self.names, timings, rates, strict=True):
             self.members.append(Member(self, name, name, timing, rate))
 
     def clone(self, of: Member) -> Member:
@@ -119,6 +127,17 @@ class SimCluster:
         made.host.keepsake._mark = of.host.keepsake.mark()
         self.members.append(made)
         return made
+
+    async def fence(self, node: str) -> str:
+        """Every machine of that name is switched off, and comes up again; or nobody knows whether."""
+        self.oracle.say("fence", f"of {node} {self.fences}")
+        await asyncio.sleep(self.dice.uniform(0.2, 3.0))
+        if self.fences == "fails":
+            return "no answer from its management board"
+        for member in self.members:
+            if member.node == node and not member.gone:
+                member.host.reset("it was fenced")
+        return "" if self.fences == "works" else "not done within its time"
 
     @property
     def hosts(self) -> list[SimHost]:
@@ -150,7 +169,17 @@ class SimCluster:
                 return f"{member.name} is busy"
         return ""
 
+    def _behind(self, service: Service) -> str:
+        """Every host acts on the document that the store has."""
+        agents = [m.agent for m in self.members if m.agent and not m.gone]
+        for agent in agents:
+            if why := agent.together.behind(agent.records[service.key]):
+                return f"{agent.host.name}: {why}"
+        return ""
+
     def _unwell(self, service: Service) -> str:
+        if why := self._behind(service):
+            return why
         things = [thing_of(service, r) for r in service.resources]
         claimed = [thing_of(service, r) for r in service.resources if not r.common.standby]
         there = [m for m in self.members if not m.gone]

@@ -44,6 +44,7 @@ class Schedule:
     timings, rates  of each host: the name of a profile; how wrong its clock runs
     began, last     the dice as they were when the hosts began, and when all had happened
     first, rest     seconds before the first fault, and after the last one's pause
+    fences          how those who switch a host off are: works, fails, late; "": there are none
     """
 
     seed: int
@@ -56,11 +57,13 @@ class Schedule:
     first: float = 0.0
     rest: float = 0.0
     last: Any = field(default=None, repr=False)
+    fences: str = ""
 
     def __str__(self) -> str:
         hosts = zip(self.names, self.timings, self.rates, strict=True)
         lines = [f"{name}: {timing}, its clock runs at {rate:g}" for name, timing, rate in hosts]
         lines += [f"{service.key}: on {', '.join(service.nodes)}" for service in self.services]
+        lines += [f"who switches hosts off: {self.fences}"] if self.fences else []
         at = self.first
         for happens in self.happens:
             lines.append(f"{at:7.2f} s: {happens.fault}")
@@ -98,9 +101,10 @@ def day(seed: int, kinds: Sequence[str] = tuple(KINDS), faults: int = 24, last: 
     dice = Random(seed)
     names = tuple(f"n{number}" for number in range(1, dice.choice((2, 3, 3, 3)) + 1))
     services = tuple(_services(dice, names))
+    fences = dice.choice(("", "", "", "", "works", "works", "fails", "late"))
     timings = tuple("default" if dice.random() < 0.15 else "fast" for _ in names)
     rates = tuple(dice.choice((1 - DRIFT, 1.0, 1 + DRIFT)) for _ in names)
-    schedule = Schedule(seed, names, services, timings, rates, dice.getstate())
+    schedule = Schedule(seed, names, services, timings, rates, dice.getstate(), fences=fences)
 
     async def befall(made: Day, cluster: SimCluster, dice: Random) -> bool:
         return await _drawn(made, cluster, dice, kinds, faults)
@@ -138,6 +142,7 @@ def _live(schedule: Schedule, befall: Befall, last: int) -> Day:
     async def story() -> None:
         cluster = SimCluster(schedule.names, schedule.services, dice)
         clusters.append(cluster)
+        cluster.fences = schedule.fences
         await cluster.begin([PROFILES[name] for name in schedule.timings], schedule.rates)
         await cluster.converged(30.0)
         if await befall(made, cluster, dice):

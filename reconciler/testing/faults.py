@@ -15,6 +15,7 @@ from reconciler.errors import MayHeal, NeedsPerson
 from reconciler.testing.clusters import Member, SimCluster
 from reconciler.testing.faulty import Way
 from reconciler.testing.processes import Process, later
+from reconciler.testing.sharing import offer
 from reconciler.testing.things import DOWN, thing_of
 
 T = TypeVar("T")
@@ -258,6 +259,21 @@ class Faults:
         )
         self.ask(member, service.key, {"verb": verb})
 
+    async def edited(self, member: Member, seconds: float) -> None:
+        """Somebody saves another version of a document on this host."""
+        agent = member.agent
+        if agent is None or not member.running:
+            return
+        service = self._dice.choice(self._cluster.services)
+        made = self._cluster.versions.edited(agent.records[service.key].service, self._dice.random() < 0.2)
+        agent.main.call(0.0, offer, agent, made)
+
+    async def unprovisioned(self, member: Member, seconds: float) -> None:
+        """Its data is to be destroyed: of one whose disk is real."""
+        real = [s for s in self._cluster.services if any(r.kind == "disk.vg" for r in s.resources)]
+        if real and self._dice.random() < 0.3:
+            self.ask(member, self._dice.choice(real).key, {"verb": "unprovision"})
+
     async def asked_node(self, member: Member, seconds: float) -> None:
         verb = self._dice.choice(("freeze", "drain", "thaw", "thaw"))
         scope = self._dice.choice(("node", "node", "cluster"))
@@ -267,6 +283,9 @@ class Faults:
         agent = member.agent
         if agent is None or not member.running:
             return None
+
+        if key:
+            self._cluster.oracle.asked_for(key, str(wish["verb"]))
 
         async def ask() -> bool:
             with suppress(MayHeal, NeedsPerson):
@@ -285,7 +304,8 @@ class Faults:
         any_ = self._cluster.members[0]
         wants.append((any_, "", {"verb": "thaw", "scope": "cluster"}))
         for service in self._cluster.services:
-            wants += [(any_, service.key, {"verb": verb}) for verb in ("thaw", "clear")]
+            data = ("provision",) if self._cluster.oracle.words(service.name) else ()
+            wants += [(any_, service.key, {"verb": verb}) for verb in ("thaw", "clear", *data)]
         for member, key, wish in wants:
             for _ in range(60):
                 task = self.ask(member, key, wish)
@@ -334,4 +354,6 @@ KINDS: Mapping[str, Kind] = {
     "sluggish": Faults.sluggish,
     "asked": Faults.asked,
     "asked of a node": Faults.asked_node,
+    "edited": Faults.edited,
+    "unprovisioned": Faults.unprovisioned,
 }

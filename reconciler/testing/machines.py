@@ -16,7 +16,7 @@ from reconciler.adapters.store_memory import MemoryStore
 from reconciler.contracts import Mark
 from reconciler.decide.timing import Timing
 from reconciler.guard.lines import Line
-from reconciler.model import Observed, Outcome, Owner, State
+from reconciler.model import Observed, Outcome, Owner, Service, State
 from reconciler.operations import Operation
 from reconciler.testing.disks import San
 from reconciler.testing.kernel import SimKernel
@@ -140,6 +140,7 @@ class SimHost:
         self.kernel = SimKernel(node, outside.san, outside.wire, outside.disks, len(outside.wire.hosts) + 1)
         self.kernel.machine = self.kernel.storage.machine = name
         self.parts = Parts(self.kernel, oracle.services.values())
+        self.in_force: dict[str, Service] = {}  # kept on its disk, by key
         self.stuck: set[str] = set()  # things of which every operation hangs
         self.fails: set[str] = set()  # things of which every operation towards up fails
         self.blind: set[str] = set()  # things that nobody can look at

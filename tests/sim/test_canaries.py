@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.decide import claims, placement, timing, turn
+from reconciler.decide import claims, placement, situations, timing, turn
 from reconciler.engine import beats, cluster, reconcile, session, together
 from reconciler.engine.beats import Beats
 from reconciler.engine.cluster import Cluster
@@ -24,6 +24,7 @@ from reconciler.guard.records import Loaded
 from reconciler.guard.words import Pet, Phase
 from reconciler.model import State
 from reconciler.testing import guards
+from reconciler.testing.clusters import SimCluster
 from reconciler.testing.days import day
 from reconciler.testing.machines import SimClock
 
@@ -121,6 +122,22 @@ def everything_is_free(patch):
         patch.setattr(module, "free", lambda claim, sessions: True)
 
 
+def fence_lies(patch):
+    """It says that the node is off, which it is not."""
+
+    async def fence(self, node):
+        return ""
+
+    patch.setattr(SimCluster, "fence", fence)
+
+
+# --- data ----------------------------------------------------------------------------------
+
+
+def a_stop_destroys(patch):
+    patch.setattr(situations, "destroys", lambda resource, decision, asked: True)
+
+
 # --- the guard -----------------------------------------------------------------------------
 
 
@@ -205,6 +222,8 @@ CANARIES = {
     unknown_is_down: ("blind", "asked", "silent"),
     claim_of_an_older_session: (*CUT, "kill"),
     everything_is_free: ("kill",),
+    fence_lies: ("silent", "hold"),
+    a_stop_destroys: ("asked", "asked of a node"),
     line_after_the_operation: ("lost", "kill", "silent"),
     late_word_revives: (*CUT, "late"),
     agent_lives_on: ("sluggish", "lost", "silent"),

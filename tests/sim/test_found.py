@@ -1,12 +1,15 @@
 """What random days have found, each as the shortest story of it."""
 
 import asyncio
+import random
 
 import pytest
 
 from reconciler.errors import NeedsPerson
 from reconciler.model import Owner
 from reconciler.operations import Mount
+from reconciler.testing.faults import Faults
+from reconciler.testing.sharing import offer
 from reconciler.testing.things import DOWN, disks, stack
 from tests.sim.bed import NAMES, play, until
 
@@ -89,7 +92,7 @@ def test_what_a_dead_agent_began_is_not_seen_gone_before_it_has_ended():
         holder.agent.die("killed")
         await until(lambda: holder.running and holder.agent.cluster.follower.ready.is_set())
         await holder.agent.wishes.ask("root/web", {"verb": "stop"}, "alice")
-        await asyncio.sleep(15)
+        await asyncio.sleep(20)
         assert not holder.host.ups()
         assert holder.agent.gate.count("root/web") == 0
         await holder.agent.wishes.ask("root/web", {"verb": "clear"}, "alice")
@@ -145,5 +148,52 @@ def test_two_hosts_that_write_to_one_disk_are_noticed():
             f"shared: n2: {mount} on n2, which n1 has mounted for writing"
         )
         cluster.oracle.history = [said for said in cluster.oracle.history if "WRONG" not in said.what]
+
+    play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
+
+
+def test_data_goes_by_the_word_alone_and_is_made_anew_by_the_word_alone():
+    async def story(cluster):
+        first = cluster.members[0]
+        san = cluster.outside.san
+        before = san.groups["db"].uuid
+        befall = Faults(cluster, random.Random(1))
+        befall.ask(first, "root/db", {"verb": "unprovision"})
+        await until(lambda: not san.groups, 60)
+        assert san.disks["sdb"].content.kind == "LVM2_member"  # what LVM leaves
+        await asyncio.sleep(30)
+        assert not san.groups
+        befall.ask(first, "root/db", {"verb": "provision"})
+        await until(lambda: "db" in san.groups and san.groups["db"].uuid != before, 60)
+        await asyncio.sleep(5)
+        befall.ask(first, "root/db", {"verb": "clear"})  # it was stopped to be unprovisioned
+        await until(lambda: cluster.unwell() == "", 60)
+
+    play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
+
+
+def test_a_fence_that_worked_frees_what_the_dead_host_had_at_once():
+    async def story(cluster):
+        cluster.fences = "works"
+        for member in cluster.members:
+            member.agent.die("to be started with its fences")
+        await cluster.converged(30)
+        began = asyncio.get_running_loop().time()
+        for way in cluster.members[0].ways:
+            way.silent = True
+        await until(lambda: cluster.members[1].host.all_up(["db/app#0"]), 30)
+        assert asyncio.get_running_loop().time() - began < 10  # T alone is 7, and the start takes 2
+        assert any("it was fenced" in said.what for said in cluster.oracle.history)
+
+    play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
+
+
+def test_an_edit_on_one_host_is_in_force_where_it_runs():
+    async def story(cluster):
+        holder, other = cluster.members[:2]
+        made = cluster.versions.edited(other.agent.records["root/db"].service, stops=False)
+        offer(other.agent, made)
+        await until(lambda: holder.agent.records["root/db"].service is made)
+        await until(lambda: cluster.unwell() == "", 30)
 
     play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
