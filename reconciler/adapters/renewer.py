@@ -33,7 +33,9 @@ class Membership(Protocol):
 
     def suspected(self, suspicion: float) -> tuple[str, ...]: ...
 
-    async def begin_fence(self, node: str) -> bool: ...
+    async def begin_fence(self, node: str) -> int: ...
+
+    async def fenced(self, node: str, epoch: int) -> bool: ...
 
 
 Build = Callable[[Callable[[Standing], None]], AbstractAsyncContextManager[Membership]]
@@ -94,8 +96,11 @@ class Renewer:
 
         return await self._there(there)
 
-    async def begin_fence(self, node: str) -> bool:
+    async def begin_fence(self, node: str) -> int:
         return await self._there(lambda member: member.begin_fence(node))
+
+    async def fenced(self, node: str, epoch: int) -> bool:
+        return await self._there(lambda member: member.fenced(node, epoch))
 
     async def _there(self, act: Callable[[Membership], Coroutine[Any, Any, T]]) -> T:
         """On the thread. Raises MayHeal when it does not run, or ends meanwhile."""

@@ -111,27 +111,29 @@ class Beats:
             and not (session and alive(session.fencing) and not self._alive(session.fencing))
         )
 
-    async def begin_fence(self, node: str, me: str) -> bool:
-        """Mark its session: it cannot renew any more. False when it moved meanwhile."""
+    async def begin_fence(self, node: str, me: str) -> int:
+        """Mark its session: it cannot renew any more. Its epoch; 0 when it moved meanwhile."""
         session, revision = self._sessions().get(node, (None, 0))
         still = self._stills.get(node)
         if session is None or still is None or not session.open:
-            return False
+            return 0
         marked = written(replace(session, fencing=me))
         compare = {keys.session(node): revision, keys.beat(node): still.revision}
         done = await self._store.commit(compare, {keys.session(node): marked})
         self.heard()
         if done is None:
             self._follower.expect(self._follower.reached + 1, self._back)
-            return False
+            return 0
         self._follower.own(keys.session(node), marked, done)
-        return True
+        return session.epoch
 
-    async def close(self, node: str, surely: bool = False) -> bool:
+    async def close(self, node: str, surely: bool = False, epoch: int = 0) -> bool:
         """Whether it was closed by this. `surely`: a fence or a person says that it is off; then one that
-        is closed already counts as surely stopped from now on.
+        is closed already counts as surely stopped from now on. `epoch`: only the session of that one.
         """
         session, revision = self._sessions().get(node, (None, 0))
+        if epoch and session is not None and session.epoch != epoch + (not session.open):
+            return False  # closed and opened again since
         if session is not None and not session.open and surely:
             return await self._confirm(node, session, revision)
         still = self._stills.get(node)

@@ -23,9 +23,9 @@ class Sessions(Protocol):
 
     async def suspected(self, suspicion: float) -> tuple[str, ...]: ...
 
-    async def begin_fence(self, node: str) -> bool: ...
+    async def begin_fence(self, node: str) -> int: ...
 
-    async def close(self, node: str) -> bool: ...
+    async def fenced(self, node: str, epoch: int) -> bool: ...
 
 
 class Fencer:
@@ -58,13 +58,14 @@ class Fencer:
     async def _fence(self, node: str) -> None:
         fence = self._fences[node]
         try:
-            if not await self._sessions().begin_fence(node):
+            epoch = await self._sessions().begin_fence(node)
+            if not epoch:
                 return  # it renewed, or another was quicker
             self._tell(f"{node} is silent: {fence.agent} begins to fence it", False)
             why = await self._run(node, fence)
             if not why:
-                await self._sessions().close(node)
-                self._tell(f"{node} is fenced: its services are free", True)
+                if await self._sessions().fenced(node, epoch):
+                    self._tell(f"{node} is fenced: its services are free", True)
                 return
         except (MayHeal, NeedsPerson) as fault:
             why = str(fault)

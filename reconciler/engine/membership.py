@@ -95,7 +95,12 @@ class Membership:
         """Nodes that may be fenced, from any thread."""
         return self._beats.suspected(suspicion)
 
-    async def begin_fence(self, node: str) -> bool:
+    async def fenced(self, node: str, epoch: int) -> bool:
+        """It was off while it had this session. One that it opened since is none of the fence's."""
+        return await self._beats.close(node, surely=True, epoch=epoch)
+
+    async def begin_fence(self, node: str) -> int:
+        """The epoch of the session that is marked now; 0 when none is."""
         return await self._beats.begin_fence(node, self._me.node)
 
     # --- which store it is -----------------------------------------------------------------

@@ -117,6 +117,14 @@ def offer(agent: "SimAgent", service: Service) -> None:
     agent.travel.offer(Offer(service, shared("", service).path, "yaml", content))
 
 
+def about_to_apply(agent: "SimAgent", key: str) -> str:
+    """Why a file that was saved is not in force yet; "" also when only a stop would put it in force."""
+    if key not in agent.travel._offers:
+        return ""
+    why = agent.travel._waits.get(key, "is not looked at yet")
+    return "" if why.startswith("waits for stop") else why
+
+
 class Sessions:
     """engine.fencing.Sessions of a membership that runs on the same loop."""
 
@@ -126,11 +134,11 @@ class Sessions:
     async def suspected(self, suspicion: float) -> tuple[str, ...]:
         return self._member.suspected(suspicion)
 
-    async def begin_fence(self, node: str) -> bool:
+    async def begin_fence(self, node: str) -> int:
         return await self._member.begin_fence(node)
 
-    async def close(self, node: str) -> bool:
-        return await self._member.close(node)
+    async def fenced(self, node: str, epoch: int) -> bool:
+        return await self._member.fenced(node, epoch)
 
 
 def fencer(agent: "SimAgent", nodes: Mapping[str, FenceNode]) -> Fencer:

@@ -21,11 +21,11 @@ def fencer(node: Node, does, told: list[str]) -> asyncio.Task[None]:
         async def suspected(self, suspicion: float) -> tuple[str, ...]:
             return node.member.suspected(suspicion)
 
-        async def begin_fence(self, name: str) -> bool:
+        async def begin_fence(self, name: str) -> int:
             return await node.member.begin_fence(name)
 
-        async def close(self, name: str) -> bool:
-            return await node.member.close(name)
+        async def fenced(self, name: str, epoch: int) -> bool:
+            return await node.member.fenced(name, epoch)
 
     async def run(name: str, fence: Fence) -> str:
         told.append("run")
@@ -84,6 +84,32 @@ def test_a_fence_that_fails_closes_nothing_before_t_and_is_tried_again():
         assert bed.session("n1").level is not Level.FENCED
         await nap(AGAIN)
         assert told.count("run") == 1  # it is closed by now
+        task.cancel()
+
+    play(story)
+
+
+def test_a_fence_closes_the_session_that_it_was_for_and_none_after_it():
+    """The node was off and is back under another epoch when the agent says so: that one is alive."""
+
+    async def story(bed: Bed) -> None:
+        told: list[str] = []
+        n1: Node
+
+        async def off_and_on() -> str:
+            await nap(0.5)
+            n1.boot("boot 2")
+            await bed.held(n1)
+            return ""
+
+        n1, _, task = await watched(bed, off_and_on, told)
+        await nap(1)
+        n1.crash()
+        await bed.until(lambda: told.count("run") == 1)
+        await bed.held(n1)
+        await nap(1)
+        assert bed.session("n1").open
+        assert n1.current()
         task.cancel()
 
     play(story)
