@@ -25,7 +25,7 @@ from reconciler.testing.faulty import Way
 from reconciler.testing.machines import Outside, SimHost
 from reconciler.testing.oracle import Oracle
 from reconciler.testing.processes import Process
-from reconciler.testing.sharing import Versions
+from reconciler.testing.sharing import Versions, about_to_apply
 from reconciler.testing.things import thing_of
 
 STORE = Identity("cluster", "store", 0)
@@ -112,6 +112,7 @@ class SimCluster:
         self.versions = Versions()
         for service in self.services:
             self.versions.add(service)
+        self.fenced_until = 0.0  # one may be under way
         self.fences = ""  # "": nobody has any; else how they are: works, fails, late
 
     async def begin(self, timings: Sequence[Timing], rates: Sequence[float]) -> None:
@@ -131,12 +132,15 @@ class SimCluster:
     async def fence(self, node: str) -> str:
         """Every machine of that name is switched off, and comes up again; or nobody knows whether."""
         self.oracle.say("fence", f"of {node} {self.fences}")
-        await asyncio.sleep(self.dice.uniform(0.2, 3.0))
+        first = self.dice.uniform(0.1, 2.0)
+        self.fenced_until = asyncio.get_running_loop().time() + first + 6.0
+        await asyncio.sleep(first)
         if self.fences == "fails":
             return "no answer from its management board"
         for member in self.members:
             if member.node == node and not member.gone:
                 member.host.reset("it was fenced")
+        await asyncio.sleep(self.dice.choice((0.0, 6.0)))  # it may be up again before this is told
         return "" if self.fences == "works" else "not done within its time"
 
     @property
@@ -160,6 +164,8 @@ class SimCluster:
             if not member.gone and not member.current:
                 why = member.agent.standing.why if member.agent else "no agent"
                 return f"{member.name} has no session: {why or 'it is off'}"
+        if asyncio.get_running_loop().time() < self.fenced_until:
+            return "a fence is under way"
         for service in self.services:
             if why := self._unwell(service):
                 return why
@@ -170,9 +176,11 @@ class SimCluster:
         return ""
 
     def _behind(self, service: Service) -> str:
-        """Every host acts on the document that the store has."""
+        """Every host acts on the document that the store has, and no file is about to be applied."""
         agents = [m.agent for m in self.members if m.agent and not m.gone]
         for agent in agents:
+            if why := about_to_apply(agent, service.key):
+                return f"{agent.host.name}: its file {why}"
             if why := agent.together.behind(agent.records[service.key]):
                 return f"{agent.host.name}: {why}"
         return ""

@@ -54,7 +54,7 @@ def close_without_the_beat(patch):
     """Only the session, with its epoch, is compared; and nobody asks why the watch says nothing."""
     patch.setattr(Follower, "expect", lambda self, revision, within: None)
 
-    async def close(self, node, surely=False):
+    async def close(self, node, surely=False, epoch=0):
         found, revision = self._sessions().get(node, (None, 0))
         still = self._stills.get(node)
         if still is None or found is None or not found.open:
