@@ -24,7 +24,8 @@ class State(StrEnum):
     """What a resource, an instance or a service looks like.
 
     UNKNOWN is not DOWN: a source that failed has not said anything. ELSEWHERE means that a mark
-    on the thing itself (tag, system id, reservation) names another holder.
+    on the thing itself (tag, system id, reservation) names another holder, or that the claim of
+    another service has the thing on this host.
     """
 
     UP = "up"

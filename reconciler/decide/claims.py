@@ -141,6 +141,16 @@ def mine(service: str, me: Session, view: View) -> Claim | None:
     return None
 
 
+def anothers(service: str, names: Iterable[str], me: Session, view: View) -> str:
+    """Another service that has one of these things here, by a claim of my session of now; "" for none."""
+    for name in names:
+        entry = view.entries.get(keys.thing(name))
+        for hold in (t.read(entry.value) or ()) if entry else ():
+            if hold.service != service and (hold.node, hold.epoch) == (me.node, me.epoch):
+                return hold.service
+    return ""
+
+
 # --- to have it ----------------------------------------------------------------------------
 
 

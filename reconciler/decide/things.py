@@ -91,6 +91,17 @@ def names(service: Service, drivers: Mapping[str, Driver]) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if not _literal(name)))
 
 
+def of(resource: Resource, drivers: Mapping[str, Driver], address: str) -> tuple[str, ...]:
+    """Names of what one resource has while it is up; `address`: the one that its host name stands for."""
+    found = _exclusive(resource, drivers)
+    return tuple(
+        name
+        if _literal(name.removeprefix(ADDRESS)) or not name.startswith(ADDRESS)
+        else one_name(ADDRESS + address)
+        for name in found
+    )
+
+
 def on_shared(service: Service, drivers: Mapping[str, Driver]) -> bool:
     """It has a disk or filesystem that another host could have at the same time."""
     return any(

@@ -5,7 +5,7 @@ true only by the comparisons of its commit.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from reconciler.contracts import Clock, Entry, Notify, Store
 from reconciler.decide import claims, keys
@@ -123,6 +123,11 @@ class Cluster:
             return ""  # whoever asks what a file would lead to puts it in force afterwards
         made = take(service, wanted, level, me, self.view)
         return made if isinstance(made, str) else ""
+
+    def anothers(self, service: str, names: Iterable[str]) -> str:
+        """Another service that has one of these things on this node; "" for none."""
+        me = self._holder()
+        return claims.anothers(service, names, me.session, self.view) if me else ""
 
     async def extend(self, service: Service, wanted: tuple[Thing, ...], level: Level) -> str:
         """ "" once my claim has these things, too; else why it has to wait. May raise MayHeal."""

@@ -163,6 +163,8 @@ class Reconciler:
         resources = [by_rid[rid] for rid in order.rids]
         seen = await self._observer.look(record.key, resources, applied, follow)
         await self.pace.turn()  # one answer may have set all workers free at once
+        if self.together:
+            seen = self.together.apart(record.key, seen)
         activated = frozenset(record.attempt.activated)
         memories = self._desk.memories(record.key)
         look = Look(seen, applied, memories, running, activated, self._stale(record, seen))

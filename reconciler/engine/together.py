@@ -19,6 +19,7 @@ from reconciler.decide.hosts import Told
 from reconciler.decide.placement import Decision
 from reconciler.decide.plan import Situation as Part
 from reconciler.decide.sessions import Level
+from reconciler.decide.situations import Seen
 from reconciler.decide.turn import Situation, Turn, foreseen, turn
 from reconciler.engine.cluster import QUICKER, Cluster
 from reconciler.engine.gate import Gate
@@ -192,6 +193,22 @@ class Together:
             waits.again_in = AT_ONCE
             return QUICKER
         return await self._asked(self.cluster.claim, service, wanted, waits)
+
+    def apart(self, service: str, seen: dict[str, Seen]) -> dict[str, Seen]:
+        """What is up of another service here is not up of this one, though both name it."""
+        if self.cluster.mine(service):
+            return seen
+        return {rid: self._apart(service, one) for rid, one in seen.items()}
+
+    def _apart(self, service: str, one: Seen) -> Seen:
+        resource, observed = one.resource, one.observed
+        if observed.state not in UP or resource.common.standby:
+            return one
+        address = str(observed.data.get("address", "")).partition("/")[0]
+        other = self.cluster.anothers(service, things.of(resource, self.drivers, address))
+        if not other:
+            return one
+        return replace(one, observed=replace(observed, state=State.ELSEWHERE, holder=other))
 
     # --- after it --------------------------------------------------------------------------
 

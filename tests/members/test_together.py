@@ -12,6 +12,7 @@ from reconciler.decide.placement import Decision
 from reconciler.decide.plan import Situation
 from reconciler.decide.turn import Turn
 from reconciler.engine.gate import Gate
+from reconciler.engine.observe import Seen
 from reconciler.engine.record import Record
 from reconciler.engine.together import Together
 from reconciler.engine.travel import Travel
@@ -455,5 +456,26 @@ def test_the_mark_of_a_host_is_stale_when_its_session_is_over_as_surely_as_requi
         record.service = web()
         host.node.cluster._sure.clear()  # the claim is in doubt
         assert not host.together.stale(record, "n2")
+
+
+def test_what_another_service_has_up_here_is_not_stopped_as_ours():
+    """Both name one address; the one that is down would take it away from the one that holds it."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        there = {"ip#0": Seen(IP, Observed(State.UP, data={"address": "192.0.2.1/24"}))}
+        epoch = bed.session("n1").epoch
+        hold = '[{"service": "root/db", "slot": 0, "node": "%s", "epoch": %d, "everywhere": true}]'
+        for node, of, state in (
+            ("n1", epoch, State.ELSEWHERE),
+            ("n2", epoch, State.UP),  # it is up here without a claim, and has to go
+            ("n1", epoch - 1, State.UP),
+        ):
+            await bed.put(keys.thing("address 192.0.2.1"), hold % (node, of))
+            await nap(0.1)
+            assert host.together.apart(KEY, there)["ip#0"].observed.state is state
+        await bed.put(keys.thing("address 192.0.2.1"), "[]")
+        await nap(0.1)
+        assert (await host.turn(record)).holds
+        assert host.together.apart(KEY, there) == there
 
     alone(story)
