@@ -7,10 +7,8 @@ import json
 import os
 import shutil
 import time
-from argparse import Namespace
 from typing import Any
 
-from reconciler.cli import client
 from tests.bench.measure import Pairs, Row, Size, by_excess, by_limit, pairs, skipped
 from tests.cluster.bed import TOOLS
 from tests.cluster.host import Host
@@ -74,7 +72,7 @@ def _until_up(bed: Cluster, verb: str, **words: str) -> float:
     """Seconds from the word to the holder until the program runs anew."""
     holder, to = _holder(bed), bed.hosts[words["to"]] if words else _holder(bed)
     began = time.monotonic()
-    client.post(_at(holder), "/v1/services/root/web/wish", {"verb": verb, **words})
+    holder.post("/v1/services/root/web/wish", {"verb": verb, **words})
     up = _seen(bed, to, began, 10)
     bed.bed.until(lambda: _settled(to), within=10)
     return up - began
@@ -102,7 +100,7 @@ def _holds(host: Host) -> bool:
 
 
 def _service(host: Host) -> dict[str, Any]:
-    return dict(client.get(_at(host), "/v1/services/root/web"))
+    return dict(host.get("/v1/services/root/web"))
 
 
 def _holder(bed: Cluster) -> Host:
@@ -112,10 +110,6 @@ def _holder(bed: Cluster) -> Host:
 def _other(bed: Cluster) -> Host:
     holder = _holder(bed)
     return next(host for host in bed.hosts.values() if host is not holder)
-
-
-def _at(host: Host) -> Namespace:
-    return Namespace(run=str(host.path("run")))
 
 
 def _missing() -> str:

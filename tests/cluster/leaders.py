@@ -203,7 +203,7 @@ class Scene:
         wanted = len(self.bed.hosts)
 
         def alive() -> bool:
-            nodes = self.stays.json("mon")["node"]["cluster"]["nodes"]
+            nodes = self.stays.get("/v1/node")["cluster"]["nodes"]
             return sum(one["alive"] for one in nodes.values()) == wanted
 
         self.bed.until(alive, self.timing.wait + 10, "not all have a session")

@@ -33,7 +33,7 @@ class Cluster:
 
     def begin(self, *names: str) -> None:
         """The store and these hosts' agents; the service comes up on the first of them."""
-        self.bed.store.start()
+        self.bed.store.begin()  # it elects while the agents start
         self.bed.disk()
         for name in names or self.hosts:
             self.units[name].start()
@@ -48,8 +48,8 @@ class Cluster:
         """Another document, put in place on that host; in force on all of them."""
 
         def generations() -> list[str]:
-            found = [host.json("mon", "web")["items"] for host in self.hosts.values()]
-            return [str(items[0]["metadata"]["generation"]) for items in found if items]
+            found = [host.get("/v1/services/root/web") for host in self.hosts.values()]
+            return [str(one["metadata"]["generation"]) for one in found]
 
         before = generations()[0]
         self.hosts[name].write("web.yaml", text)
@@ -59,8 +59,8 @@ class Cluster:
         """How many nodes are alive, as the first that answers sees it."""
         for host in self.hosts.values():
             if host.up and host.answers():
-                cluster = host.json("mon")["node"]["cluster"]
-                return sum(one["alive"] for one in cluster["nodes"].values())
+                cluster = host.get("/v1/node")["cluster"]
+                return sum(one["alive"] for one in cluster["nodes"].values()) if cluster else 0
         return 0
 
     def answering(self) -> str:

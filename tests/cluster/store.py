@@ -45,12 +45,16 @@ class Store:
 
     def start(self, *members: str) -> None:
         """Returns when each of them (all, if none is named) serves, under a leader."""
-        for member in members or self.members:
-            self._running[member] = self._process(member)
+        self.begin(*members)
         for member in members or self.members:
             self._wait(member)
 
     restart = start
+
+    def begin(self, *members: str) -> None:
+        """The same, and does not wait for it."""
+        for member in members or self.members:
+            self._running[member] = self._process(member)
 
     def kill(self, *members: str) -> None:
         """As a crash, all of them if none is named; the data stays."""

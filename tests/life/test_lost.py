@@ -61,10 +61,9 @@ def test_two_voters_and_one_is_lost(bed, monkeypatch):
     # After a restart its etcd knows of no other: then the sessions say who was there.
     etcd_keeper.stop(a.files)
     etcd_keeper.start(a.files, detached=True)
-    for named_off, why in (("c", "c never had a session"), ("b,c", "c never had a session")):
-        assert a.standfast("recover", "--confirmed-off", named_off, "--yes") == 4
-        assert why in a.err
-        assert not list(a.files.state.glob("etcd.before-*"))
+    assert a.standfast("recover", "--confirmed-off", "b,c", "--yes") == 4
+    assert "c never had a session" in a.err
+    assert not list(a.files.state.glob("etcd.before-*"))
     with monkeypatch.context() as full:
         full.setattr(shutil, "copytree", _no_room)
         assert a.standfast("recover", "--confirmed-off", "b", "--yes") == 4
