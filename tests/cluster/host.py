@@ -136,7 +136,8 @@ class Host:
         """The agent; what it says is in agent.log."""
         words = ["run", "--node", f"{HOME}/node.yaml", "--name", self.called]
         words += [w for name in ("services", "state", "run") for w in (f"--{name}", f"{HOME}/{name}")]
-        self.agent = self.machine.start([*STANDFAST, *words], self.kept / "agent.log", **self.environment)
+        besides = ["env", *(f"{name}={value}" for name, value in self.environment.items())]
+        self.agent = self.machine.start([*besides, *STANDFAST, *words], self.kept / "agent.log")
 
     def kill_agent(self) -> None:
         """By SIGKILL, and nothing else of it."""
