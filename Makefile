@@ -5,7 +5,7 @@ PY := .venv/bin/python
 STAMP := .venv/.stamp
 DEV := .venv/.stamp-dev
 
-.PHONY: run cluster test sim long leaders vm lint bench schemas clean
+.PHONY: run cluster test sim explore long leaders vm lint bench schemas clean
 
 run: $(STAMP)
 	@.venv/bin/standfast run --sandbox --services examples/services $(if $(filter 1,$(ONCE)),--tour)
@@ -26,6 +26,10 @@ START ?= 0
 LAST ?= 60
 sim: $(DEV)
 	@$(PY) -m tests.sim --last $(LAST) $(if $(SEED),--seed $(SEED) $(if $(filter 1,$(MINIMISE)),--minimise),--seeds $(SEEDS) --start $(START))
+
+# All that may happen to two nodes and a store, with one fault or two; minutes. STATES=n: so many of each scope.
+explore: $(DEV)
+	@$(PY) -m tests.explorer $(if $(STATES),--states $(STATES))
 
 # 10,000 spoiled documents, 50 kills of the daemon at random times, 1,000 random days of the engine,
 # 2,000 random faults of sessions and claims, 2,000 days of whole clusters.

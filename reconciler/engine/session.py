@@ -85,6 +85,7 @@ class OwnSession:
         self.heard: Callable[[], None] = lambda: None
         self.acknowledged: Callable[[int], None] = lambda revision: None
         self.least_epoch: Callable[[], int] = lambda: 0
+        self.token: Callable[[], str] = lambda: secrets.token_hex(8)  # never the same one twice
 
     async def live(self) -> None:
         """Until it leaves; raises StoreLost."""
@@ -166,7 +167,7 @@ class OwnSession:
         if self._opened and not self._guarded:
             await self._guard.open(kept.session.epoch, self._given)
             self._guarded = True
-        record, token = self._record(kept.session), secrets.token_hex(8)
+        record, token = self._record(kept.session), self.token()
         kept.sent[token] = now
         puts = {keys.beat(self._me.node): token}
         if record != kept.session:
@@ -333,7 +334,7 @@ class OwnSession:
         epoch = max(before, last, self.least_epoch()) + 1
         terms = self._terms
         record = Session(self._me.node, epoch, self._me.boot_id, secret, terms.wait, terms.level)
-        token, now = secrets.token_hex(8), self._clock.boottime()
+        token, now = self.token(), self._clock.boottime()
         own, beat = keys.session(self._me.node), keys.beat(self._me.node)
         revision = await self._store.commit(
             {own: found.revision, beat: found.beat}, {own: written(record), beat: token}

@@ -157,8 +157,7 @@ class Faults:
     async def leaderless(self, member: Member, seconds: float) -> None:
         """The store answers nobody; what was sent may have arrived."""
         ways = tuple(way for m in self._cluster.members for way in m.ways)
-        kinds: tuple[dict[str, float], ...] = ({"mute": True}, {"silent": True}, {"late": 1.0})
-        self._set(ways, seconds, **self._dice.choice(kinds))
+        self._set(ways, seconds, **self._dice.choice(ALIKE))
 
     # --- processes -------------------------------------------------------------------------
 
@@ -315,6 +314,7 @@ class Faults:
                 await asyncio.sleep(1)
 
 
+ALIKE: Sequence[Mapping[str, Any]] = ({"mute": True}, {"silent": True}, {"late": 1.0})
 HEALTHY: Mapping[str, Any] = {
     "silent": False,
     "mute": False,

@@ -101,9 +101,9 @@ def _shorter(least: Minimised) -> bool:
         less = wanted(least.schedule)
         found |= less != least.schedule and least.take(less)
     for at in range(len(least.schedule.happens)):
-        for one in _less(least.schedule.happens[at]):
+        for smaller in _less(least.schedule.happens[at]):
             happens = list(least.schedule.happens)
-            happens[at] = one
+            happens[at] = smaller
             if least.take(replace(least.schedule, happens=tuple(happens))):
                 found = True
                 break
