@@ -21,6 +21,7 @@ OF_ONE_HOST = ("mount point ", "route ", "IPv6 route ", KERNEL_DEVICE)
 """What every host has for itself, whatever is behind it."""
 _DEVICES = (DEVICE, "raw device ")
 _VOLUME = "logical volume "
+_KERNELS = re.compile(rf"{DEVICE}/dev/[^/]+")
 _MAPPED = re.compile(r"/dev/mapper/((?:[^-/]|--)+)-((?:[^-/]|--)+)")
 
 
@@ -152,10 +153,15 @@ def with_disks(wanted: Iterable[Thing], found: Mapping[str, Collection[str]]) ->
 
 
 def of_resource(service: Service, resource: Resource, drivers: Mapping[str, Driver]) -> tuple[Thing, ...]:
-    """What one of its resources names, but for host names. What was a reference has its value by now."""
+    """What one of its resources names, but for host names. What was a reference has its value by now.
+
+    A value such as /dev/loop0 was chosen by the kernel of this host, and means another disk on others.
+    """
     names = _exclusive(resource, drivers)
     return tuple(
-        Thing(name, _everywhere(service, resource, name))
+        Thing(
+            name, _everywhere(service, resource, name) and not (resource.late and _KERNELS.fullmatch(name))
+        )
         for name in names
         if not name.startswith(ADDRESS) or _literal(name.removeprefix(ADDRESS))
     )

@@ -380,6 +380,22 @@ def test_what_a_reference_stands_for_is_claimed_before_it_is_used():
     alone(story, Resource("fs#0", "fs.disk", {"dev": "{disk#1.exposed_devs[0]}"}, late=True))
 
 
+def test_what_the_kernel_chose_to_call_a_device_is_a_matter_of_this_host():
+    """Each host has its own /dev/loop0: two services with a loop device are not in each other's way."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        assert (await host.turn(record)).holds
+        other = DB_HAS.replace('"n1"', '"n2"').replace("true", "false")
+        await bed.put(keys.thing("device /dev/loop0"), other)
+        await nap(0.1)
+        bound = Resource("fs#0", "fs.disk", {"dev": "/dev/loop0"}, late=True)
+        record.whole = {"fs#0": bound}
+        mount = op.Mount("/dev/loop0", "/web", "ext4")
+        assert await host.together.enter(Owner(KEY, "fs#0"), mount, record) == ""
+
+    alone(story, Resource("fs#0", "fs.disk", {"dev": "{disk#1.exposed_devs[0]}"}, late=True))
+
+
 def test_what_was_up_before_is_claimed_by_what_is_behind_it():
     async def story(bed: Bed, host: Host, record: Record) -> None:
         assert (await host.turn(record)).holds
