@@ -352,8 +352,9 @@ class SimHost:
 
     async def undo(self, thing: str, by: float, late: bool, line: Line | None = None) -> str:
         """Bring it down and see it gone; why it is not, "" when it is. `line`: of what is not made up."""
-        if not late and self.busy:
-            flying = ", ".join(str(busy.operation) for busy in self.busy.values())
+        # A next agent without a session begins nothing, but stops what a person wants stopped (seed 2168).
+        flying = ", ".join(str(b.operation) for b in self.busy.values() if b.operation.verb != "stop")
+        if not late and flying:
             self.oracle.wrong(self.name, "first", f"the guard stops {thing}, in flight is {flying}")
         if not late and self.has(thing):
             over = [t for t in self.oracle.standing(thing, self.ups()) if self.has(t)]
