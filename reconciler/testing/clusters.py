@@ -124,7 +124,9 @@ class SimCluster:
 
     def clone(self, of: Member) -> Member:
         """A copy of its disk, on another machine, under the same name."""
-        made = Member(self, f"{of.name}'", of.node, of.host.timing, of.host.rate)
+        # Two of one name would have one boot's secret, too, which no copy of a disk has (seed 2495).
+        name = of.node + "'" * sum(member.node == of.node for member in self.members)
+        made = Member(self, name, of.node, of.host.timing, of.host.rate)
         made.host.keepsake._mark = of.host.keepsake.mark()
         self.members.append(made)
         return made
