@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 from reconciler.testing.days import Day, again, day
 from reconciler.testing.minimise import minimised
@@ -29,7 +30,7 @@ def main() -> int:
         return least(made, given.last) if given.minimise and made.wrong else one(made)
     began, days, wrong = time.perf_counter(), [], []
     with ProcessPoolExecutor(given.jobs) as pool:
-        for made in pool.map(day, range(given.start, given.start + given.seeds), chunksize=10):
+        for made in pool.map(figures, range(given.start, given.start + given.seeds), chunksize=10):
             days.append(made)
             if made.wrong:
                 wrong.append(made.seed)
@@ -38,6 +39,11 @@ def main() -> int:
     for seed in wrong[:10]:
         print(f"again: make sim SEED={seed}; the least of it: make sim SEED={seed} MINIMISE=1")
     return 1 if wrong else 0
+
+
+def figures(seed: int) -> Day:
+    """A day without its schedule, which no other process needs: the seed makes it again."""
+    return replace(day(seed), schedule=None)
 
 
 def one(made: Day) -> int:
