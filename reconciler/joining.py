@@ -156,7 +156,7 @@ def _fencer(made: Running, member: Member, say: Say) -> Fencer:
     timing = member.timing
     return Fencer(
         made.settings.fencing,
-        timing.renew + timing.leaderless + 2 * timing.request,
+        timing.silent,
         lambda: member.keeper.renewer,
         fenced,
         lambda text, ok: say("Fencing", text, ok),

@@ -142,7 +142,7 @@ def suspected(
 ) -> bool:
     """It may be fenced: silent for so long, in which the store answered me throughout.
 
-    suspicion  seconds; at least I + E + 2r: an election of the store's leader is no silence of a peer.
+    suspicion  seconds; at least I + E + 3r: an election of the store's leader is no silence of a peer.
     """
     if session is None or still is None or answers is None or not session.open:
         return False

@@ -60,6 +60,14 @@ class Timing:
         return self.election / 10
 
     @property
+    def silent(self) -> float:
+        """Between two acknowledged renewals of a healthy holder, at most, over one election.
+
+        One renewal is under way when it ends and gets no answer; what stands is read; the next is sent.
+        """
+        return self.renew + self.leaderless + 3 * self.request
+
+    @property
     def ended(self) -> float:
         """After its last acknowledged renewal a holder has stopped or was reset by then."""
         return self.deadline + self.periods * self.watchdog + self.reset
@@ -178,6 +186,11 @@ def warnings(timing: Timing) -> tuple[str, ...]:
     """What holds but may surprise."""
     t, found = timing, list[str]()
     two = t.renew + 2 * t.leaderless + 2 * t.request
+    if t.silent > t.deadline + 1e-9:
+        found.append(
+            f"an election may stop a healthy holder if each request takes all of {t.request:g} s: "
+            f"it may have no renewal acknowledged for {t.silent:.4g} s, and ends after {t.deadline:g} s"
+        )
     if two > t.deadline + 1e-9:
         found.append(
             f"two elections in a row may stop a healthy holder: {two:.4g} s are more than {t.deadline:g} s"

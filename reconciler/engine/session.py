@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 from reconciler.contracts import Clock, Guard, Keepsake, Store
 from reconciler.decide import keys
-from reconciler.decide.sessions import Level, Renewal, Session, continues, deadline, read, renewal, written
+from reconciler.decide.sessions import Level, Renewal, Session, continues, deadline, renewal, written
 from reconciler.decide.standing import Standing, Terms
+from reconciler.engine.own_keys import Found, Kept, entry, found_keys
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost, UnknownOutcome
 
 ENDING = ("killing", "stopping")
@@ -31,27 +32,6 @@ MOST_SENT = 100  # renewals without an answer that are told from those of anothe
 class Me:
     node: str
     boot_id: str
-
-
-@dataclass
-class Kept:
-    """The keys of this node as last known. `sent`: clock before each send that may stand there now."""
-
-    session: Session
-    revision: int
-    beat: int
-    sent: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Found:
-    """The same keys as read. `text`: of the record, "" when there is none."""
-
-    session: Session | None
-    text: str
-    revision: int
-    token: str
-    beat: int
 
 
 class OwnSession:
@@ -172,24 +152,40 @@ class OwnSession:
         puts = {keys.beat(self._me.node): token}
         if record != kept.session:
             puts[keys.session(self._me.node)] = written(record)
+            kept.records[token] = record
         compare = {keys.session(self._me.node): kept.revision, keys.beat(self._me.node): kept.beat}
+        refused = False
         try:
             revision = await self._store.commit(compare, puts)
+            refused = revision is None
         except UnknownOutcome:
             revision = None
             if len(kept.sent) > MOST_SENT:  # in maintenance it may go on for days
-                del kept.sent[next(iter(kept.sent))]
+                kept.drop(next(iter(kept.sent)))
         except MayHeal:
-            del kept.sent[token]  # it was not even sent
+            kept.drop(token)  # it was not even sent
             raise
         if revision is None:
-            return await self._look_back(kept, token)
+            return await self._look_back(kept, token, refused)
         self.heard()
         session_at = revision if record != kept.session else kept.revision
         return await self._mine(kept, token, Found(record, "", session_at, token, revision))
 
-    async def _look_back(self, kept: Kept, token: str) -> float:
-        """It was refused, or nobody knows: which of my tokens stands there?"""
+    async def _look_back(self, kept: Kept, token: str, refused: bool) -> float:
+        """It was refused, or nobody knows: which of my tokens stands there?
+
+        The beat alone tells of a renewal that got through, for that compared the session, too; one request
+        is all there is time for between an election and the deadline. A refusal with the beat of
+        before is the session's: it is read then.
+        """
+        mark = await entry(self._store, keys.beat(self._me.node))
+        self.heard()
+        if mark and mark.value in kept.sent and (mark.revision != kept.beat or not refused):
+            record = kept.records.get(mark.value)
+            at = mark.revision if record else kept.revision
+            return await self._mine(
+                kept, mark.value, Found(record or kept.session, "", at, mark.value, mark.revision)
+            )
         found = await self._read()
         known = found.token if found.token in kept.sent else token
         match renewal(False, kept.session, known, (found.session, found.token)):
@@ -204,8 +200,8 @@ class OwnSession:
         if self._passed(self._clock.boottime()):
             return await self._end("no renewal was acknowledged before the deadline")
         moved = found.beat != kept.beat
-        if moved:
-            kept.sent = {token: kept.sent[token]}  # what else was sent compares an older beat: it fails
+        if moved:  # what else was sent compares an older beat: it fails
+            kept.sent, kept.records = {token: kept.sent[token]}, {}
         kept.session, kept.revision, kept.beat = found.session, found.revision, found.beat
         if found.session.wait == self._terms.wait:
             self._granted = self._terms
@@ -350,17 +346,9 @@ class OwnSession:
     # --- small things ----------------------------------------------------------------------
 
     async def _read(self) -> Found:
-        own, beat = keys.session(self._me.node), keys.beat(self._me.node)
-        session, token = (await self._store.read(own)).entries, (await self._store.read(beat)).entries
+        found = await found_keys(self._store, self._me.node)
         self.heard()
-        record, mark = session.get(own), token.get(beat)
-        return Found(
-            read(record.value) if record else None,
-            record.value if record else "",
-            record.revision if record else 0,
-            mark.value if mark else "",
-            mark.revision if mark else 0,
-        )
+        return found
 
     def _not_yet(self, why: str) -> bool:
         self._tell(Standing(why=why, duplicate=self._duplicate))

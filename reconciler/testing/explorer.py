@@ -17,7 +17,7 @@ from reconciler.decide import keys
 from reconciler.decide.claims import Claim
 from reconciler.decide.sessions import Answers, Level, Session
 from reconciler.decide.standing import Terms
-from reconciler.engine.session import Kept
+from reconciler.engine.own_keys import Kept
 from reconciler.guard.core import Core
 from reconciler.guard.lines import Command
 from reconciler.model import Owner
@@ -133,7 +133,8 @@ class _Flat:
                 self.add(held)
         elif kind is Kept:  # a token that stands nowhere and is under way to nowhere is never found
             sent = {token: at for token, at in value.sent.items() if token in self._alive}
-            self.add((value.session, value.revision, value.beat, sent))
+            records = {token: record for token, record in value.records.items() if token in sent}
+            self.add((value.session, value.revision, value.beat, sent, records))
         elif kind is Answers:  # no rule looks further back
             row += (max(round(at - self._now, 6), self._gap) for at in (value.last, value.since))
         else:

@@ -143,7 +143,7 @@ class Sessions:
 
 def fencer(agent: "SimAgent", nodes: Mapping[str, FenceNode]) -> Fencer:
     timing = agent.host.timing
-    suspicion = timing.renew + timing.leaderless + 2 * timing.request
+    suspicion = timing.silent
 
     def sessions() -> Sessions:
         if agent.member is None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from reconciler.contracts import Entry, Mark
 from reconciler.engine.follow import Follower
-from reconciler.engine.session import Kept
+from reconciler.engine.own_keys import Kept
 from reconciler.guard.core import Core
 from reconciler.testing.small_states import Ask, At
 
-KNOWN = frozenset(("self", "kept", "service", "wanted", "level"))
+KNOWN = frozenset(("self", "kept", "service", "store", "wanted", "level"))
 """What a frame has in hand that is in the state of its node already, or always the same."""
 
 
@@ -53,7 +53,9 @@ class SmallKeepsake:
 
 
 def anew(value: Any) -> Any:
-    return replace(value, sent=dict(value.sent)) if isinstance(value, Kept) else value
+    if isinstance(value, Kept):
+        return replace(value, sent=dict(value.sent), records=dict(value.records))
+    return value
 
 
 def refill(kept: dict[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -50,6 +50,7 @@ def test_profiles_keep_every_rule_and_their_safety_rule_is_nearly_tight(name):
     assert broken(made) == ()
     assert 0 < rules(made)[0].slack < 0.45
     assert rules(made)[1].slack == pytest.approx({"fast": 1.3, "default": 2.5, "conservative": 6}[name])
+    assert made.silent <= made.deadline, "not even if each request takes all of its time"
     assert rules(made)[2].slack == 0, "all of the watchdog's time but its margin is for the stop"
 
 
@@ -230,5 +231,7 @@ def test_a_profile_is_what_its_failover_time_gives(name, seconds):
 def test_who_goes_fast_is_warned_of_resets_and_who_goes_faster_of_elections():
     assert len(warnings(FAST)) == 1
     assert "reset" in warnings(FAST)[0]
-    assert "two elections in a row" in warnings(derive(6.5))[0]
+    slow, two, *_ = warnings(derive(6.5))
+    assert "an election may stop a healthy holder if each request takes all of 0.5 s" in slow
+    assert "two elections in a row" in two
     assert warnings(DEFAULT) == ()

@@ -25,7 +25,7 @@ TIGHT = Timing(
 )
 """D + κW + δ is 5 s, T (1 - ρ) / (1 + ρ) is 5 s; I + E + 2r is D; G + F is W - m."""
 GRAIN = 0.5
-ELECTION = replace(TIGHT, wait=12.0, deadline=2.75, election=0.625)
+ELECTION = replace(TIGHT, wait=12.5, deadline=3.25, election=0.625)  # I + E + 3r is D
 MESSAGES = ("lost", "unanswered", "slow", "late")
 SLOW_AND_FAST = (0.5, 1.0)
 HOLDER = (0,)

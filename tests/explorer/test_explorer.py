@@ -50,10 +50,13 @@ def test_a_wait_that_is_one_grain_shorter_is_too_short():
 
 
 def test_an_election_stops_no_healthy_holder_and_does_with_a_deadline_one_grain_sooner():
-    found = explored(election(ELECTION, answer=0.1875))
+    """Every answer takes all the time that a request may take."""
+    found = explored(election(ELECTION, answer=ELECTION.request))
     assert not found.wrong, found.history
     assert found.whole
-    sooner = explored(election(replace(ELECTION, deadline=ELECTION.deadline - 0.25), answer=0.1875))
+    sooner = explored(
+        election(replace(ELECTION, deadline=ELECTION.deadline - 0.25), answer=ELECTION.request)
+    )
     assert "the deadline passed" in sooner.wrong
     assert "the store has NO LEADER" in sooner.history
 
