@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from reconciler.model import nothing
+from reconciler.model import State, nothing
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,19 @@ def host(text: str) -> Host:
 
 def told(text: str) -> Told:
     return Told(**_known(text, Told))
+
+
+def states(told: Told) -> dict[str, State]:
+    """Of its resources there, as a driver sees them; what is not understood is unknown."""
+    parts = told.instance.get("resources", {})
+    return {rid: _STATES.get(part.get("state"), State.UNKNOWN) for rid, part in parts.items()}
+
+
+_STATES: Mapping[str, State] = {
+    **{state.value: state for state in State},
+    State.STANDBY_UP.value: State.UP,
+    State.STANDBY_DOWN.value: State.DOWN,
+}
 
 
 def _known(text: str, kind: type) -> dict[str, Any]:

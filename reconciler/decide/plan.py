@@ -30,6 +30,7 @@ class Situation:
     may_create the document or a person allows it to be created now.
     destroy    a person asked for its data to be destroyed.
     on_purpose a person stopped this part alone: only what stands on it waits for it.
+    by_force   a person stops this part though something stands on it.
     successor  the changed document's resource of that name, or itself started anew.
     """
 
@@ -44,6 +45,7 @@ class Situation:
     may_create: bool = False
     destroy: bool = False
     on_purpose: bool = False
+    by_force: bool = False
     by_check: bool = False  # only a user's command can tell, maybe a while later
     stale: bool = False  # what it is marked with is a host whose session is over: it is taken over
     unchecked: bool = False  # part of a start whose check has not passed yet
@@ -190,7 +192,7 @@ def _downward(
         for o in reversed(order.rids)
         if o in order.needed_by[resource.rid] and not _out_of_the_way(all_[o], s.destroy)
         # What comes later in the order, but does not stand on it, waits with its own stop only.
-        if all_[o].goal is Goal.DOWN or resource.rid in order.stands_on[o]
+        if all_[o].goal is Goal.DOWN or (resource.rid in order.stands_on[o] and not s.by_force)
     ]
     if blockers:
         return f"waits until {', '.join(blockers)} {'is' if len(blockers) == 1 else 'are'} down"

@@ -7,11 +7,11 @@ changed in place, is the applied one with goal down first, and the wanted one af
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.decide.asked import Asked
+from reconciler.decide.asked import Asked, Wish
 from reconciler.decide.edits import compare
 from reconciler.decide.order import Order
-from reconciler.decide.placement import Decision, destroys, goal_of, may_create
-from reconciler.decide.plan import Situation
+from reconciler.decide.placement import Decision, destroys, goal_of, in_effect, may_create, named
+from reconciler.decide.plan import UPWARD, Situation
 from reconciler.model import Goal, Observed, Resource, Service, State, nothing, settled
 from reconciler.operations import Remember
 
@@ -150,11 +150,14 @@ def situations(
             created=created,
             may_create=may_create(one.resource, asked, created),
             on_purpose=goal is Goal.DOWN and not departed and rid in asked.stopped,
+            by_force=goal is Goal.DOWN and _by_force(one.resource, asked.wish, decision),
             destroy=not one.missing and rid not in who.past and destroys(one.resource, decision, asked),
         )
         if rid in who.replaced and goal is Goal.DOWN:
             made[rid] = _replaced(made[rid], who, after)
-    _restart_what_stands_on(made, who, order, look.memories)
+    changing = dict.fromkeys(who.replaced, "changes") | _restarting(made, asked.wish, decision)
+    _restart_what_stands_on(made, changing, order)
+    _restart_what_stood_on_another(made, order, look.memories)
     for rid, s in made.items():
         if stood_on := _stood_on(s, made, order, look.memories):
             made[rid] = replace(s, remember=stood_on)
@@ -171,16 +174,34 @@ def _replaced(old: Situation, who: Roster, after: Goal) -> Situation:
     return replace(old, why=why, successor=successor)
 
 
-def _restart_what_stands_on(
-    made: dict[str, Situation], who: Roster, order: Order, memories: Memories
-) -> None:
-    """What stands on a thing that goes down goes down first and comes back after."""
-    for rid in who.replaced:
+def _restarting(made: Mapping[str, Situation], wish: Wish | None, decision: Decision) -> dict[str, str]:
+    """Parts that a person restarts, on their way down."""
+    if not (wish and wish.verb == "restart" and wish.rids and wish.phase == "down"):
+        return {}
+    if not in_effect(wish, decision):
+        return {}
+    return {rid: "is restarted" for rid, s in made.items() if named(s.resource, wish.rids)}
+
+
+def _by_force(resource: Resource, wish: Wish | None, decision: Decision) -> bool:
+    """A person said that what stands on it need not go down first."""
+    if not (wish and wish.verb == "stop" and wish.force):
+        return False
+    return named(resource, wish.rids) and in_effect(wish, decision)
+
+
+def _restart_what_stands_on(made: dict[str, Situation], changing: Mapping[str, str], order: Order) -> None:
+    """What stands on a thing that goes down goes down first and comes back after. `changing`: rid → why."""
+    for rid, why in changing.items():
         if made[rid].goal is not Goal.DOWN:
             continue
         for other in order.rids:
-            if rid in order.stands_on[other] and made[other].goal is Goal.UP and other not in who.replaced:
-                made[other] = _anew(made[other], f"{rid} changes")
+            if rid in order.stands_on[other] and made[other].goal in UPWARD and other not in changing:
+                made[other] = _anew(made[other], f"{rid} {why}")
+
+
+def _restart_what_stood_on_another(made: dict[str, Situation], order: Order, memories: Memories) -> None:
+    """A program whose filesystem was mounted anew behind it holds on to the earlier one."""
     for rid, s in made.items():
         if (
             s.goal is not Goal.UP

@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.decide import backoff
 from reconciler.decide.asked import Wish
 from reconciler.decide.backoff import Budget
+from reconciler.decide.order import Order
 from reconciler.decide.placement import FAILED, Decision, in_effect, named
 from reconciler.decide.plan import UPWARD, Situation, to_destroy
 from reconciler.decide.situations import ON_THINGS, STOOD_ON, incarnation
@@ -247,11 +248,14 @@ def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: D
             desk.put_applied(record.key, rid, None)
 
 
-def next_wish(wish: Wish, decision: Decision, made: Mapping[str, Situation]) -> Wish | None:
+def next_wish(wish: Wish, decision: Decision, made: Mapping[str, Situation], order: Order) -> Wish | None:
     """The wish as it stands after this pass: itself, its next phase, or None: fulfilled."""
     if not in_effect(wish, decision):
         return wish
     mine = [s for s in made.values() if not wish.rids or named(s.resource, wish.rids)]
+    if wish.verb == "restart" and wish.phase == "up":  # what went down with a part comes back with it
+        under = {s.resource.rid for s in mine}
+        mine += [s for rid, s in made.items() if rid not in under and order.stands_on[rid] & under]
     mine = [s for s in mine if s.goal is not Goal.NONE]
     if any(s.running or s.successor for s in mine) or not all(settled(s.goal, s.seen) for s in mine):
         return wish

@@ -312,7 +312,7 @@ class Reconciler:
         wish = asked.wish
         if wish and self._desk.asked(record.key).wish != wish:
             wish = None  # it was taken back, or another came, while this pass looked
-        if wish and (after := progress.next_wish(wish, decision, made)) != wish:
+        if wish and (after := progress.next_wish(wish, decision, made, record.last_order)) != wish:
             now = self._desk.asked(record.key)
             if after is None:
                 self._event(record, "wish", f"{wish}: done", reason="Fulfilled")

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from reconciler.contracts import Driver
-from reconciler.decide import claims, keys, moves, things
+from reconciler.decide import claims, hosts, keys, moves, things
 from reconciler.decide.asked import Asked, Frozen, Wish, frozen
 from reconciler.decide.candidates import candidates
 from reconciler.decide.hosts import Told
@@ -342,6 +342,14 @@ class Together:
         marked = claims.Claim(mine.slot, holder, session.epoch)
         needed = claims.needed(record.service, self.drivers)
         return not claims.kept_from(marked, needed, self.cluster.view.sessions)
+
+    def told_states(self, key: str) -> dict[str, State]:
+        """Of its parts on other nodes that hold it, as those tell; {} when this one holds it, or none does."""
+        peers, found = self.cluster.peers, dict[str, State]()
+        for name, peer in sorted(peers.all.items()):
+            if peer.alive and key in peer.holds and (told := peers.told.get(name, {}).get(key)):
+                found |= hosts.states(told)
+        return found if self.cluster.mine(key) is None else {}
 
     async def node_asked(self, verb: str, to: str) -> None:
         """What a person asks of a whole node. Raises NeedsPerson, MayHeal."""

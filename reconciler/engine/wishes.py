@@ -10,12 +10,13 @@ from reconciler.decide.asked import Asked, Frozen, Wish
 from reconciler.decide.backoff import Budget
 from reconciler.decide.heard import heard, under_way
 from reconciler.decide.moves import MOVES
+from reconciler.decide.parts import States, in_the_way
 from reconciler.decide.placement import named, refusal
 from reconciler.engine.desk import Desk
 from reconciler.engine.record import Attempt, Record
 from reconciler.engine.together import Together
 from reconciler.errors import NeedsPerson
-from reconciler.model import Goal, settled
+from reconciler.model import State
 
 
 class Wishes:
@@ -38,9 +39,12 @@ class Wishes:
             raise NeedsPerson(f"{key}: {why}")
         if why := under_way(wish, asked):
             raise NeedsPerson(f"{key}: {why}")
+        states = self._states(record, wish)
+        if why := in_the_way(record.service, wish, asked, frozen, states):
+            raise NeedsPerson(f"{key}: {why}")
         self._fresh(record, wish)
         everything = record.whole.values() if wish.verb == "clear" else record.service.resources
-        up = {rid for rid, seen in record.seen.items() if settled(Goal.UP, seen)}
+        up = {rid for rid, state in states.items() if state in (State.UP, State.NA)}
         after = heard(wish, self._desk.asked(key), everything, up, frozen is not None)
         self._desk.put_asked(key, after)
         text = str(wish) + (f", for {wish.until - wish.at:.0f} s" if wish.until else "")
@@ -53,6 +57,11 @@ class Wishes:
                 f"{key}: another host wrote what somebody asked at the same moment; ask again"
             )
         return wish
+
+    def _states(self, record: Record, wish: Wish) -> States:
+        """Of its parts where they run; of a local wish, here."""
+        there = self.together.told_states(record.key) if self.together and not wish.node else {}
+        return there or {rid: seen.state for rid, seen in record.seen.items()}
 
     def _moved(self, key: str, wish: Wish) -> Wish:
         """A move, with where from or where to; a restart of one instance after another."""

@@ -262,7 +262,9 @@ class SimAgent:
         avail = str(
             State.UP if states == {State.UP} else State.DOWN if State.UP not in states else State.WARN
         )
-        self.statuses.put(key, hosts.written(self.together.told(record, {"avail": avail})))
+        parts = {rid: {"state": seen.state.value} for rid, seen in record.seen.items()}
+        told = self.together.told(record, {"avail": avail, "resources": parts})
+        self.statuses.put(key, hosts.written(told))
 
     def _kept(self, given: Inputs) -> None:
         """What is kept of a pass leads to the same decision again."""

@@ -197,3 +197,19 @@ def test_an_edit_on_one_host_is_in_force_where_it_runs():
         await until(lambda: cluster.unwell() == "", 30)
 
     play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
+
+
+def test_what_is_asked_of_a_part_elsewhere_is_judged_by_what_is_up_there():
+    """On the host that was asked all was down: `start --upto` stopped the program on the other one."""
+
+    async def story(cluster):
+        holder, other = cluster.members[0], cluster.members[1].agent
+        await until(lambda: holder.host.all_up(["web/app#0"]))
+        await asyncio.sleep(3)  # what it tells of itself has come there
+        with pytest.raises(NeedsPerson, match="--rid app#0,fs#0"):
+            await other.wishes.ask("root/web", {"verb": "stop", "rids": ["fs#0"]}, "alice")
+        await other.wishes.ask("root/web", {"verb": "start", "upto": "fs"}, "alice")
+        await asyncio.sleep(10)
+        assert holder.host.all_up(["web/app#0"])
+
+    play(story)

@@ -104,11 +104,11 @@ def _asked(
         place = made.place(key, service)
         held = _frozen(given, made, place, now)
         words = at(given.get("seen"), shown(key), place, place)
-        up = frozenset(r.rid for r in service.resources if _said(words, r.rid) == State.UP)
+        states = {r.rid: State(_said(words, r.rid)) for r in service.resources}
         peers = None if alone else made.peers
         said = (given.get("asked") or {}).get(shown(key))
         holders = made.holders(key)
-        asked[key], no = wishes.asked(service, said, place, holders, peers, up, held, now)
+        asked[key], no = wishes.asked(service, said, place, holders, peers, states, held, now)
         moved = tuple(now - seconds(ago) for ago in (given.get("moved") or {}).get(shown(key), ()))
         asked[key] = replace(asked[key], moves=moved) if moved else asked[key]
         refused |= {key: no} if no else {}

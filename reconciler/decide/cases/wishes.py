@@ -10,8 +10,9 @@ from reconciler.decide.candidates import Peer
 from reconciler.decide.cases.words import Tree, known, seconds
 from reconciler.decide.heard import heard, under_way
 from reconciler.decide.moves import MOVES
+from reconciler.decide.parts import States, in_the_way
 from reconciler.errors import NeedsPerson
-from reconciler.model import Service
+from reconciler.model import Service, State
 
 WISH = (
     *("ago", "reason", "for", "rids", "upto", "downto", "force", "local", "at", "to", "phase"),
@@ -25,7 +26,7 @@ def asked(
     place: str,
     holders: Sequence[str],
     peers: Mapping[str, Peer] | None,
-    up: frozenset[str],
+    states: States,
     frozen: Frozen | None,
     now: float,
 ) -> tuple[Asked, tuple[str, ...]]:
@@ -33,6 +34,7 @@ def asked(
     if isinstance(said, Mapping):
         return read(said), ()
     result, refused = NOBODY, list[str]()
+    up = frozenset(rid for rid, state in states.items() if state is State.UP)
     for request in said or ():
         wish = _wish(request, place, peers is None, now)
         at = str(request.get("at", place))
@@ -42,6 +44,7 @@ def asked(
             why = placement.refusal(service, wish, before, frozen or before.frozen)
             why = why or (moves.refusal(service, wish, at, holders, peers) if peers is not None else "")
             why = why or under_way(wish, before)
+            why = why or in_the_way(service, wish, before, frozen or before.frozen, states)
         except NeedsPerson as fault:
             why = str(fault)
         if why:
