@@ -25,6 +25,7 @@ class Ready(StrEnum):
     DEGRADED = "Degraded"
     NOT_STOPPED = "NotStopped"
     NOT_ASKED = "NotAsked"  # orchestrate: no, and nobody asked
+    NO_SESSION = "NoSession"  # without one nobody may start it here, and nobody knows who runs it
     CANNOT_LOOK = "CannotLook"
     FROZEN = "Frozen"  # nothing is wanted of it meanwhile
 
@@ -75,6 +76,7 @@ def conditions(
     before: Iterable[Mapping[str, Any]] = (),
     trouble: Trouble | None = None,
     frozen: bool = False,
+    no_session: bool = False,
     busy: bool | None = None,
     heard: bool = True,
 ) -> list[dict[str, Any]]:
@@ -82,13 +84,15 @@ def conditions(
 
     here    the reports merged.
     before  the conditions of the last report: `since` is kept while status and reason stay.
-    frozen  the goal is untouched because somebody froze it, not because nobody asked.
+    frozen  the goal is untouched because somebody froze it, not because nobody asked;
+            no_session: because this node has none.
     busy    steps run or are ready; None: as the reports say.
     heard   no word was said that the reports do not know of yet.
     """
     if busy is None:
         busy = any(report.running for report in reports)
-    ready = _ready(reports, here, goal, frozen)
+    idle = Ready.NO_SESSION if no_session else Ready.NOT_ASKED
+    ready = _ready(reports, here, goal, frozen, idle)
     stalled = _stalled(reports, trouble, busy)
     reconciling = _reconciling(reports, goal, busy, stalled[0] == "True")
     if not heard and reconciling[0] == "False":
@@ -137,13 +141,15 @@ def _each(reports: Iterable[ResourceReport]) -> str:
     return ", ".join(f"{report.resource.rid} is {report.state}" for report in reports)
 
 
-def _ready(reports: Sequence[ResourceReport], here: Instance, goal: ServiceGoal, frozen: bool) -> Verdict:
+def _ready(
+    reports: Sequence[ResourceReport], here: Instance, goal: ServiceGoal, frozen: bool, idle: Ready
+) -> Verdict:
     counting = _counting(reports)
     blind = [report for report in counting if report.seen.state is State.UNKNOWN]
     if blind:
         return "Unknown", Ready.CANNOT_LOOK, _each(blind)
     if goal in (ServiceGoal.UP, ServiceGoal.UNTOUCHED):
-        up = _ready_up(counting, here, asked=goal is ServiceGoal.UP)
+        up = _ready_up(counting, here, Ready.DOWN if goal is ServiceGoal.UP else idle)
         return up if up[0] == "True" or not frozen else ("Unknown", Ready.FROZEN, up[2])
     if gap := _unsettled(counting):
         upward = [report.upward for report in gap]  # of a stopped service too: what is standby
@@ -152,7 +158,8 @@ def _ready(reports: Sequence[ResourceReport], here: Instance, goal: ServiceGoal,
     return "True", Ready.STANDBY if goal is ServiceGoal.STANDBY else Ready.STOPPED, ""
 
 
-def _ready_up(counting: Sequence[ResourceReport], here: Instance, asked: bool) -> Verdict:
+def _ready_up(counting: Sequence[ResourceReport], here: Instance, down: Ready) -> Verdict:
+    """`down`: what it is called when nothing of it is up."""
     missing = _each(r for r in counting if r.state not in (State.UP, State.STANDBY_UP, State.NA))
     if here.avail in (State.UP, State.STANDBY_UP) and not missing:
         return "True", Ready.UP, ""
@@ -160,7 +167,7 @@ def _ready_up(counting: Sequence[ResourceReport], here: Instance, asked: bool) -
         return "True", Ready.EMPTY, ""
     if here.some_up:
         return "False", Ready.DEGRADED, missing
-    return "False", Ready.DOWN if asked else Ready.NOT_ASKED, missing
+    return "False", down, missing
 
 
 def _reconciling(

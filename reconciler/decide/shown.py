@@ -70,6 +70,11 @@ def wanted(decision: Decision | None) -> ServiceGoal:
     return ServiceGoal.UP if decision.code in FAILED else decision.goal
 
 
+def no_session(decision: Decision | None) -> bool:
+    """It is left alone for want of a session, not because nobody wants it."""
+    return decision is not None and decision.code == "NoSession"
+
+
 def reports(
     passed: Passed, asked: Asked, running: Collection[str], memories: Memories
 ) -> list[ResourceReport]:

@@ -344,7 +344,7 @@ class Together:
         return not claims.kept_from(marked, needed, self.cluster.view.sessions)
 
     def told_states(self, key: str) -> dict[str, State]:
-        """Of its parts on other nodes that hold it, as those tell; {} when this one holds it, or none does."""
+        """Of its parts on other nodes that hold it, as those tell; {} when none does, or this one, too."""
         peers, found = self.cluster.peers, dict[str, State]()
         for name, peer in sorted(peers.all.items()):
             if peer.alive and key in peer.holds and (told := peers.told.get(name, {}).get(key)):

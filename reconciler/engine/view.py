@@ -65,6 +65,7 @@ class View:
                     before=old,
                     trouble=shown.trouble(record, self._desk.failing),
                     frozen=bool(frozen),
+                    no_session=shown.no_session(decision),
                     busy=bool(jobs) or bool(record.plan.now),
                     heard=record.asked == asked,
                 ),

@@ -49,6 +49,7 @@ def test_status_prints_the_trees_of_what_was_named(standfast: Command, running: 
         pytest.param({"conditions": [condition("Ready", "False", "Degraded")]}, 1, id="degraded"),
         pytest.param({"conditions": [condition("Ready", "Unknown", "CannotLook")]}, 1, id="cannot look"),
         pytest.param({"conditions": [condition("Ready", "False", "NotAsked")]}, 0, id="nobody asked"),
+        pytest.param({"conditions": [condition("Ready", "False", "NoSession")]}, 1, id="no session"),
         pytest.param({"conditions": []}, 1, id="not looked at yet"),
     ],
 )

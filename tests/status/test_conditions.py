@@ -67,6 +67,13 @@ def down(rid, state=S.DOWN, **more):
             id="nobody asked for it",
         ),
         pytest.param(
+            [report(state=S.DOWN, goal=Goal.NONE)],
+            UNTOUCHED,
+            {"no_session": True},
+            ("NoSession", "Settled", "NotStalled"),
+            id="nobody may have it started here",
+        ),
+        pytest.param(
             [report(state=S.UNKNOWN)],
             UP,
             {},

@@ -180,6 +180,7 @@ def _decision(
         now=0.0,
         trouble=shown.trouble(passed, ""),
         frozen=bool(decision.frozen),
+        no_session=shown.no_session(decision),
         busy=bool(end.plan.now) or any(report.running for report in reports),
     )
     said["state"] = f"avail {here.avail}, overall {here.overall}"
