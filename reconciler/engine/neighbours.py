@@ -90,7 +90,8 @@ class Neighbours:
         """Who holds it, and of every other node whether it could; lines as `decide.explain` makes them."""
         view = self._cluster.view
         held = view.claims.get(service.key, {})
-        return list(among(service, held, view.sessions, self._cluster.peers.all, asked))
+        needed = claims.needed(service, self._together.drivers)
+        return list(among(service, held, view.sessions, self._cluster.peers.all, asked, needed))
 
     def seen(self) -> dict[str, Any]:
         """`cluster` of node.json."""

@@ -67,7 +67,7 @@ def told(case: Case) -> Told:
         here = made.setdefault(name, {})
         here[one.node] = {**took, **_decision(given, end, reports, passed, case)}
         instances.setdefault(one.key, {})[one.node] = instance(reports)
-        texts.setdefault(name, []).append((one.node, *_why(given, end, passed)))
+        texts.setdefault(name, []).append((one.node, *_why(given, end, passed, case)))
     for key, found in instances.items():
         name, service = services.shown(key), case.services[key]
         if not case.cluster.alive(service.nodes) - found.keys():
@@ -203,7 +203,7 @@ def _monitored(given: Inputs, end: Decided, case: Case) -> Verdict | None:
     return verdict(given.service, end.parts, given.counted.budgets, given.asked, others, given.here.now)
 
 
-def _why(given: Inputs, end: Decided, passed: Passed) -> tuple[str, str]:
+def _why(given: Inputs, end: Decided, passed: Passed, case: Case) -> tuple[str, str]:
     # Instants of budgets are loop time.
     parts = shown.parts(passed, {}, given.here.now - given.counted.now)
     lines: list[Line] = list(
@@ -211,7 +211,8 @@ def _why(given: Inputs, end: Decided, passed: Passed) -> tuple[str, str]:
     )
     neighbours: tuple[Line, ...] = ()
     if near := given.near:
-        neighbours = among(given.service, near.claims, near.sessions, near.peers, given.asked)
+        needed = claims.needed(given.service, case.drivers)
+        neighbours = among(given.service, near.claims, near.sessions, near.peers, given.asked, needed)
     return _lined(lines), _lined(neighbours)
 
 
