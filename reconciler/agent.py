@@ -55,6 +55,7 @@ class LocalAgent:
         """`wake` queues a key."""
         self._hub, self._store_kind = hub, store_kind
         self.metrics = ""  # where they are served
+        self.api = ""  # where it is, over TLS
         self._settings, self._home, self._reconciler, self._desk = settings, home, reconciler, desk
         self._jobs = jobs
         self._library, self._wishes, self._journal = library, wishes, journal
@@ -214,6 +215,7 @@ class LocalAgent:
             },
             "services": len(self._records),
             "metrics": self.metrics,
+            "api": self.api,
         }
 
     def what_if(self, node: str, change: str) -> Object:

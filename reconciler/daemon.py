@@ -101,6 +101,7 @@ async def running(
         await server.start()
         stack.push_async_callback(server.close)
         await _metrics(stack, made, account)
+        await _others(server, made)
         await _first_look(stack, made)
         if notices:
             _assume_provisioned(made)
@@ -260,6 +261,23 @@ async def _metrics(stack: AsyncExitStack, made: Running, account: Account) -> No
         return
     made.agent.metrics = f"{settings.metrics_listen.rpartition(':')[0]}:{listener.port}"
     stack.push_async_callback(listener.close)
+
+
+async def _others(server: Server, made: Running) -> None:
+    """Likewise: a certificate that is not there, or on a disk that hangs, must not keep services down."""
+    api = made.settings.api
+    if api is None:
+        return
+    try:
+        async with asyncio.timeout(FIRST_LOOK):
+            port = await server.serve_others(api)
+    except (NeedsPerson, MayHeal, TimeoutError) as fault:
+        text = f"no API over TLS: {fault or 'its files cannot be read: no answer'}"
+        made.agent.notices.append(text)
+        _tell_of_us(made.tell, "Notice", text, ok=False)
+        log.warning("%s", text)
+        return
+    made.agent.api = f"{api.listen.rpartition(':')[0]}:{port}"
 
 
 def _statistics(made: Running) -> Statistics:

@@ -32,6 +32,23 @@ class Fence:
 
 
 @dataclass(frozen=True)
+class Api:
+    """Where the API is served over TCP with TLS; paths of PEM files.
+
+    client_ca  certificates that sign those of clients
+    roles      name in a client's certificate → viewer, operator or admin
+    default    the role of any other name, "" for none
+    """
+
+    listen: str
+    certificate: str
+    key: str
+    client_ca: str
+    roles: Mapping[str, str] = field(default_factory=dict)
+    default: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """Times in seconds. Every path can be moved, so that many nodes live on one machine."""
 
@@ -62,6 +79,7 @@ class Settings:
     retry_max: float = 300.0  # ceiling of every backoff
 
     roles: Mapping[str, str] = field(default_factory=dict)  # unix group → operator or viewer
+    api: Api | None = None  # None: on the unix socket alone
     metrics_listen: str = "127.0.0.1:9833"  # "" : no listener
     events_days: float = 30.0
     events_mb: float = 64.0

@@ -23,11 +23,15 @@ class Role(IntEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: the kernel vouches for `uid`; `name` is for people."""
+    """Who asks: the kernel vouches for `uid`, an authority for who has none (below 0).
+
+    name  for people, also beside what was asked. way: how to come to a higher role.
+    """
 
     uid: int
     name: str
     role: Role
+    way: str = "use sudo"
 
 
 class Agent(Protocol):

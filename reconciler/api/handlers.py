@@ -160,7 +160,7 @@ async def _wish(request: web.Request) -> Object:
     if principal.role < Role.ADMIN and (wish["verb"] in ADMIN_VERBS or wish["force"]):
         what = f"{wish['verb']}{' by force' if wish['force'] else ''}"
         raise Refusal(
-            403, f"{principal.name} may not ask for {what}: that needs the role admin", "use sudo"
+            403, f"{principal.name} may not ask for {what}: that needs the role admin", principal.way
         )
     return wish
 

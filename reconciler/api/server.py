@@ -1,4 +1,4 @@
-"""The table of routes → a server on the agent's unix socket, open to all and asking who they are."""
+"""The table of routes → a server on the agent's unix socket, and over TLS, that asks who everybody is."""
 
 import contextlib
 import os
@@ -9,11 +9,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from reconciler.api.agent import Agent, Role
+from reconciler.api import tls
+from reconciler.api.agent import Agent, Principal, Role
 from reconciler.api.handlers import PRINCIPAL, Handlers, Refusal, faults_as_json
 from reconciler.api.peers import Peers
 from reconciler.api.routes import ROUTES, Route
 from reconciler.errors import MayHeal, NeedsPerson
+from reconciler.settings import Api
 
 LONGEST = 107  # bytes in the path of a unix socket
 LARGEST = 1024 * 1024  # bytes in the body of a request
@@ -30,6 +32,8 @@ class Server:
         self._peers = Peers(roles)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
         self._inode = 0
+        self._names: tls.Names | None = None
+        self._listener: tls.Listener | None = None
 
     async def start(self) -> None:
         """Listen. A stale socket is replaced; NeedsPerson when somebody answers there."""
@@ -38,9 +42,19 @@ class Server:
         self._inode = os.stat(self.path).st_ino
         await web.SockSite(self._runner, listener).start()
 
+    async def serve_others(self, api: Api) -> int:
+        """The same over TLS; returns the port. Raises NeedsPerson, MayHeal: why that cannot be."""
+        server = self._runner.server
+        assert server is not None  # it was started
+        self._names = tls.Names(api)
+        self._listener = await tls.listen(api, server)
+        return self._listener.port
+
     async def close(self) -> None:
         """Let every client go and remove the socket, if it is still ours."""
         self._handlers.streams.end()
+        if self._listener:
+            await self._listener.close()
         with contextlib.suppress(OSError):
             if os.stat(self.path).st_ino == self._inode:
                 os.unlink(self.path)
@@ -55,18 +69,31 @@ class Server:
 
     def _guarded(self, route: Route, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            connection = request.transport.get_extra_info("socket") if request.transport else None
-            if connection is None:
-                raise MayHeal("the connection has ended")
-            principal = await self._peers.principal(connection)
+            principal = await self._principal(request)
             if principal.role < route.role:
-                raise Refusal(403, *self._denial(principal.name, route.role))
+                raise Refusal(403, *self._denial(principal, route.role))
             request[PRINCIPAL] = principal
             return await handler(request)
 
         return guarded
 
-    def _denial(self, name: str, needed: Role) -> tuple[str, str]:
+    async def _principal(self, request: web.Request) -> Principal:
+        connection = request.transport.get_extra_info("socket") if request.transport else None
+        if request.transport is None or connection is None:
+            raise MayHeal("the connection has ended")
+        if connection.family == socket.AF_UNIX:
+            return await self._peers.principal(connection)
+        assert self._names is not None  # nobody else comes by TCP
+        if request.method == "POST" and request.content_type != "application/json":
+            # What a page of somebody else can make a browser send, with the certificate in it.
+            raise Refusal(415, "the body is not said to be JSON", "send Content-Type: application/json")
+        return self._names.principal(tls.shown_certificate(request.transport))
+
+    def _denial(self, who: Principal, needed: Role) -> tuple[str, str]:
+        name = who.name
+        if who.uid < 0:
+            has = f"is {who.role} here" if who.role else "has no role here"
+            return f"{name} {has}, and this needs {needed}", who.way
         groups = self._peers.groups_for(needed)
         if not groups:
             return (

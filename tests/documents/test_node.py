@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.decide.documents.kinds import schema
 from reconciler.decide.documents.node import read_node
-from reconciler.settings import Etcd, Fence, Settings
+from reconciler.settings import Api, Etcd, Fence, Settings
 
 HEAD = "apiVersion: standfast/v1\nkind: Node\n"
 
@@ -51,6 +51,16 @@ def test_the_store_of_several_hosts():
     assert settings["failover_time"] == 30.0
 
 
+def test_who_may_ask_over_tls():
+    settings, faults = read(
+        "spec:\n  api: {listen: '10.0.0.1:9834', certificate: /c, key: /k, client_ca: /a, "
+        "roles: {ops laptop: operator}, default: viewer}"
+    )
+    assert not faults
+    roles = {"ops laptop": "operator"}
+    assert settings["api"] == Api("10.0.0.1:9834", "/c", "/k", "/a", roles, "viewer")
+
+
 def test_how_others_are_fenced():
     settings, faults = read(
         "spec:\n  fencing:\n    n2: {agent: fence_ipmilan, timeout: 30s, "
@@ -70,6 +80,9 @@ def test_how_others_are_fenced():
         ("spec:\n  roles: {ops: boss}", 4, "none of"),
         ("spec:\n  run: here", 4, "absolute path"),
         ("spec:\n  metrics_listen: here", 4, "form"),
+        ("spec:\n  api: {listen: ':9834', certificate: c, key: k}", 4, "client_ca"),
+        ("spec:\n  api: {listen: here, certificate: c, key: k, client_ca: a}", 4, "form"),
+        ("spec:\n  api: {listen: ':1', certificate: c, key: k, client_ca: a, default: admin}", 4, "viewer"),
         ("spec:\n  failover_time: quick", 4, "form"),
         ("spec:\n  failover_time: 2s", 4, "choose at least"),
         ("spec:\n  etcd: {endpoints: []}", 4, "empty"),

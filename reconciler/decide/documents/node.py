@@ -11,7 +11,7 @@ from reconciler.decide.documents.source import Source
 from reconciler.decide.documents.typed import finished, plain
 from reconciler.decide.timing import derive, written
 from reconciler.errors import Fault, NeedsPerson
-from reconciler.settings import Etcd, Fence
+from reconciler.settings import Api, Etcd, Fence
 
 
 def read_node(content: bytes, path: str) -> tuple[dict[str, Any], tuple[Fault, ...]]:
@@ -51,6 +51,8 @@ def _settings(source: Source) -> dict[str, Any]:
             source.fault(("spec", keyword), what, todo)
     if "etcd" in result:
         result["etcd"] = Etcd(**result["etcd"])
+    if "api" in result:
+        result["api"] = Api(**result["api"])
     if "fencing" in result:
         result["fencing"] = {node: _fence(written) for node, written in result["fencing"].items()}
     if "failover_time" in result:
