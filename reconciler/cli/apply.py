@@ -26,6 +26,7 @@ def arguments(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
+    client.here_only(args, "apply puts files into the watched directory")
     node = client.get(args, "/v1/node")
     candidates, faults = check(args, files.home(node))
     if faults:

@@ -1,4 +1,4 @@
-"""A path on the agent's socket → its JSON answer, or one line that says what to do.
+"""A path of the agent's API → its JSON answer, or one line that says what to do.
 
 Plain sockets and no dataclasses: this module is imported by every command, and a person waits.
 """
@@ -13,6 +13,12 @@ OK, FAILED, USAGE, NO_AGENT, REFUSED = 0, 1, 2, 3, 4
 DEFAULT_RUN = "/run/standfast"
 PATIENCE = 30.0  # seconds for one answer
 HEARTBEATS = 60.0  # seconds of silence after which a stream is dead
+REMOTE = (
+    ("server", "URL", "the agent of another host, https://HOST:9834"),
+    ("certificate", "FILE", "with --server: who you are"),
+    ("key", "FILE", "its key"),
+    ("ca", "FILE", "what has signed the agent's certificate"),
+)
 LONGEST = 107  # bytes in the path of a unix socket
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/*")
@@ -31,6 +37,8 @@ def options(parser: Any) -> None:
     parser.add_argument(
         "--run", metavar="DIR", help="the agent's run directory (STANDFAST_RUN, /run/standfast)"
     )
+    for name, value, text in REMOTE:
+        parser.add_argument(f"--{name}", metavar=value, help=f"{text} (STANDFAST_{name.upper()})")
     parser.add_argument(
         "-o", "--output", choices=("table", "json", "yaml"), default="table", help="default: table"
     )
@@ -39,6 +47,45 @@ def options(parser: Any) -> None:
 def socket_path(args: Any) -> str:
     run = getattr(args, "run", None) or os.environ.get("STANDFAST_RUN") or DEFAULT_RUN
     return os.path.join(run, "standfast.sock")
+
+
+def is_remote(args: Any) -> bool:
+    """Another host's agent is asked: nothing of this host's files is what it speaks of."""
+    return bool(_named(args, "server"))
+
+
+def here_only(args: Any, what: str) -> None:
+    """Raises Failed where another host is asked for what only files of that host can do."""
+    if is_remote(args):
+        raise Failed(USAGE, f"{what}, so it does not work with --server: run it on that host")
+
+
+def _named(args: Any, option: str) -> str:
+    given = getattr(args, option, None)
+    if given and option == "server" and getattr(args, "run", None):
+        raise Failed(USAGE, "--run is an agent of this host, --server one of another: name one of them")
+    if given or (option == "server" and getattr(args, "run", None)):
+        return str(given or "")
+    return os.environ.get(f"STANDFAST_{option.upper()}", "")
+
+
+class _Way:
+    """To the agent that `args` names: its socket here, or TLS to another host."""
+
+    def __init__(self, args: Any) -> None:
+        self.where, self._remote = socket_path(args), None
+        if server := _named(args, "server"):
+            from reconciler.cli.remote import Remote
+
+            files = (_named(args, option) for option in ("certificate", "key", "ca"))
+            self.where, self._remote = server, Remote(server, *files)
+
+    def connect(self, patience: float) -> socket.socket:
+        return self._remote.connect(patience) if self._remote else _connect(self.where, patience)
+
+    def broken(self, fault: Exception, text: str) -> Failed:
+        """`text`: what it means on a socket of this host."""
+        return self._remote.explained(fault) if self._remote else Failed(NO_AGENT, text)
 
 
 def get(args: Any, path: str, query: Mapping[str, object] | None = None) -> Any:
@@ -55,19 +102,19 @@ def stream(
     args: Any, path: str, query: Mapping[str, object] | None = None, silence: float = HEARTBEATS
 ) -> Iterator[tuple[str, Any]]:
     """Server-sent events as (event, data), for ever; ("", None) for a heartbeat. Raises Failed."""
-    where = socket_path(args)
-    connection = _connect(where, silence)
+    way = _Way(args)
+    connection = way.connect(silence)
     with connection, connection.makefile("rb") as reader:
-        _send(connection, "GET", path + _encode(query or {}), None, "text/event-stream")
         try:
+            _send(connection, "GET", path + _encode(query or {}), None, "text/event-stream")
             status, headers = _head(reader)
             if status != 200:
                 raise _refusal(status, _body(reader, headers))
             yield from _events(_lines(reader, headers))
         except TimeoutError:
-            raise Failed(NO_AGENT, f"the agent at {where} has gone silent") from None
-        except (OSError, ValueError):
-            raise Failed(NO_AGENT, f"the agent at {where} ended the connection") from None
+            raise Failed(NO_AGENT, f"the agent at {way.where} has gone silent") from None
+        except (OSError, ValueError) as fault:
+            raise way.broken(fault, f"the agent at {way.where} ended the connection") from None
 
 
 def quote(text: str) -> str:
@@ -90,8 +137,8 @@ def _encode(query: Mapping[str, object]) -> str:
 
 
 def _answer(args: Any, method: str, path: str, body: bytes | None) -> Any:
-    where = socket_path(args)
-    connection = _connect(where, PATIENCE)
+    way = _Way(args)
+    connection = way.connect(PATIENCE)
     with connection, connection.makefile("rb") as reader:
         try:
             _send(connection, method, path, body, "application/json")
@@ -102,10 +149,12 @@ def _answer(args: Any, method: str, path: str, body: bytes | None) -> Any:
             return json.loads(content)
         except TimeoutError:
             raise Failed(
-                NO_AGENT, f"the agent at {where} did not answer within {PATIENCE:g} s: look at its log"
+                NO_AGENT, f"the agent at {way.where} did not answer within {PATIENCE:g} s: look at its log"
             ) from None
-        except (OSError, ValueError):
-            raise Failed(NO_AGENT, f"the agent at {where} ended while it answered: try again") from None
+        except (OSError, ValueError) as fault:
+            raise way.broken(
+                fault, f"the agent at {way.where} ended while it answered: try again"
+            ) from None
 
 
 def _connect(where: str, patience: float) -> socket.socket:

@@ -53,6 +53,8 @@ COMMANDS = {
     "completion": "completion",
 }
 
+AHEAD = ("--run", *(f"--{name}" for name, _, _ in client.REMOTE))
+
 EPILOG = """exit codes:
   0  done, or as wanted
   1  failed, or not as wanted
@@ -60,7 +62,8 @@ EPILOG = """exit codes:
   3  no agent answers
   4  the agent refused (not allowed, or a person must change something first)
 
-`standfast COMMAND --help` explains one command. STANDFAST_RUN names the agent's run directory."""
+`standfast COMMAND --help` explains one command. STANDFAST_RUN names the agent's run directory,
+STANDFAST_SERVER, _CERTIFICATE, _KEY and _CA the agent of another host."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +99,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 def dispatch(words: list[str]) -> int:
     """Run one command; failures are raised."""
     ahead: list[str] = []
-    while words and words[0].startswith("--run"):  # allowed before the verb, too
+    while words and words[0].partition("=")[0] in AHEAD:  # allowed before the verb, too
         ahead += words[: 1 if "=" in words[0] else 2]
         words = words[1 if "=" in words[0] else 2 :]
     if not words or words[0] in ("-h", "--help", "help"):

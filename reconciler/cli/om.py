@@ -161,7 +161,9 @@ def _args(rest: list[str]) -> Any:
 
     parser = argparse.ArgumentParser(prog="om")
     client.options(parser)
-    return parser.parse_args(rest)
+    args = parser.parse_args(rest)
+    client.here_only(args, "documents are files of the agent's host")
+    return args
 
 
 def _on_document(name: str, rest: list[str], act: Callable[[Document], int]) -> int:

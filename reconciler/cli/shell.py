@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
             client.NO_AGENT, f"no sandbox runs ({pid_file}): start one with `make run`"
         ) from None
     os.environ["STANDFAST_RUN"] = run_dir
+    os.environ.pop("STANDFAST_SERVER", None)  # the agent in there is meant
     os.environ["PS1"] = "sandbox# "
     words = sandbox.enter(pid, args.words or [os.environ.get("SHELL", "/bin/sh")])
     os.execvp(words[0], words)

@@ -38,6 +38,7 @@ def arguments(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
+    client.here_only(args, "a bundle has files of the agent's host")
     key = "" if not args.service else args.service if "/" in args.service else f"root/{args.service}"
     kept = client.get(args, "/v1/decisions", {"service": key} if key else {})["items"]
     if args.case:

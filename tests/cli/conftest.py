@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.api.server import Server
 from reconciler.cli.main import main
+from reconciler.settings import Api
 from tests.api.fake import FakeAgent, service
 
 
@@ -31,6 +32,11 @@ class Running:
 
         self._wait(start())
 
+    def serve_others(self, api: Api) -> int:
+        """Over TLS as well; the port."""
+        assert self._server
+        return int(self._wait(self._server.serve_others(api)))
+
     def end(self) -> None:
         if self._server:
             self._wait(self._server.close())
@@ -51,8 +57,8 @@ class Running:
         self._thread.join()
         self._loop.close()
 
-    def _wait(self, task: Any) -> None:
-        asyncio.run_coroutine_threadsafe(task, self._loop).result(10)
+    def _wait(self, task: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(task, self._loop).result(10)
 
 
 class Command:

@@ -13,6 +13,7 @@ from tests.cli.conftest import Command, Running
 HEAVY = {
     "asyncio",
     "aiohttp",
+    "ssl",
     "pyroute2",
     "jsonschema",
     "ruamel",
