@@ -25,13 +25,27 @@ class Role(IntEnum):
 class Principal:
     """Who asks: the kernel vouches for `uid`, an authority for who has none (below 0).
 
-    name  for people, also beside what was asked. way: how to come to a higher role.
+    name      for people, also beside what was asked.
+    certified what its certificate calls it, "" where it has no name, or no certificate.
     """
 
     uid: int
     name: str
     role: Role
-    way: str = "use sudo"
+    certified: str = ""
+
+    @property
+    def by_certificate(self) -> bool:
+        return self.uid < 0
+
+    def way(self, needed: Role) -> str:
+        """How to come to that role."""
+        if not self.by_certificate:
+            return "use sudo"
+        if not self.certified:
+            return "use a certificate that has a common name, or a URI or DNS name"
+        name = self.certified.replace("\\", "\\\\").replace('"', '\\"')
+        return f'add {{"{name}": {needed}}} to spec.api.roles in node.yaml of this host'
 
 
 class Agent(Protocol):

@@ -160,7 +160,9 @@ async def _wish(request: web.Request) -> Object:
     if principal.role < Role.ADMIN and (wish["verb"] in ADMIN_VERBS or wish["force"]):
         what = f"{wish['verb']}{' by force' if wish['force'] else ''}"
         raise Refusal(
-            403, f"{principal.name} may not ask for {what}: that needs the role admin", principal.way
+            403,
+            f"{principal.name} may not ask for {what}: that needs the role admin",
+            principal.way(Role.ADMIN),
         )
     return wish
 

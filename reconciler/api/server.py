@@ -91,9 +91,9 @@ class Server:
 
     def _denial(self, who: Principal, needed: Role) -> tuple[str, str]:
         name = who.name
-        if who.uid < 0:
+        if who.by_certificate:
             has = f"is {who.role} here" if who.role else "has no role here"
-            return f"{name} {has}, and this needs {needed}", who.way
+            return f"{name} {has}, and this needs {needed}", who.way(needed)
         groups = self._peers.groups_for(needed)
         if not groups:
             return (

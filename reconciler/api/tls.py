@@ -20,7 +20,6 @@ HANDSHAKE = 10.0  # seconds
 HANDSHAKES = 32  # at once: who only connects must not cost the agent its file descriptors
 SAY_EVERY = 10.0  # seconds between two lines about who was not let in
 NOBODY = -1  # as uid: the kernel does not know who it is
-WAY = "give that role to it in node.yaml of this host, under spec.api.roles"
 
 Protocol = Callable[[], asyncio.BaseProtocol]
 log = logging.getLogger("standfast.api")
@@ -37,7 +36,7 @@ class Names:
         name = name_of(certificate)
         given = self._roles.get(name, self._default) if name else ""
         shown = f"{name} via TLS" if name else "a certificate without a name via TLS"
-        return Principal(NOBODY, shown, ROLES.get(given, Role.NONE), _way(name))
+        return Principal(NOBODY, shown, ROLES.get(given, Role.NONE), name)
 
 
 def name_of(certificate: Mapping[str, Any]) -> str:
@@ -49,17 +48,6 @@ def name_of(certificate: Mapping[str, Any]) -> str:
         names += [value for kind, value in others if kind == wanted]
     found = next((name.strip() for name in names if name.strip()), "")
     return found if found.isprintable() else ""
-
-
-def _way(name: str) -> str:
-    if not name:
-        return "use one that has a common name, or a URI or DNS name, and give that a role"
-    return f"{WAY}: {{{_quoted(name)}: viewer}}, or operator, or admin"
-
-
-def _quoted(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def context(api: Api) -> ssl.SSLContext:

@@ -112,7 +112,7 @@ async def test_a_refusal_says_what_to_add(enter: Enter, people: Authority) -> No
     async with enter(people.issue("new", "new laptop")) as http, http.get("/v1/services") as response:
         said = await response.json()
     assert said["error"] == "new laptop via TLS has no role here, and this needs viewer"
-    assert 'under spec.api.roles: {"new laptop": viewer}' in said["todo"]
+    assert said["todo"] == 'add {"new laptop": viewer} to spec.api.roles in node.yaml of this host'
 
 
 @pytest.mark.parametrize(("path", "status"), [("/v1/services", 200), ("/v1/decisions", 403)])

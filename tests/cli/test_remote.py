@@ -150,7 +150,9 @@ def test_says_what_to_do(
 def test_a_viewer_is_told_what_he_lacks(standfast: Command, words: list[str], people: Authority) -> None:
     change = _instead("", lambda p, _: p.issue("screen", "screen"))
     assert standfast("stop", "svc1", *change(words, people, Path())) == client.REFUSED
-    assert "screen via TLS is viewer here, and this needs operator: give that role" in standfast.err
+    assert (
+        'screen via TLS is viewer here, and this needs operator: add {"screen": operator}' in standfast.err
+    )
 
 
 def test_an_agent_whose_certificate_is_for_another_name(
