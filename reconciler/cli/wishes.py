@@ -59,7 +59,7 @@ def arguments(parser: Any) -> None:
             "--for", type=output.duration, dest="seconds", metavar="2h", help="end by itself"
         )
     if verb in ("start", "stop", "restart"):
-        parser.add_argument("--force", action="store_true", help="override a mark, or a stop that is stuck")
+        parser.add_argument("--force", action="store_true", help="override a mark, or what a stop awaits")
     if verb in (*PARTS, "purge"):
         parser.add_argument("--local", action="store_true", help="on this host, once, even while frozen")
     if verb in DESTROY:

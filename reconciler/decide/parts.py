@@ -20,11 +20,12 @@ def in_the_way(service: Service, wish: Wish, asked: Asked, frozen: Frozen | None
     """
     if not wish.rids or wish.verb not in ("stop", "restart", "unprovision"):
         return ""
-    if wish.verb == "stop" and wish.force:
-        return ""
+    if (wish.verb == "stop" and wish.force) or (asked.standing and asked.standing.verb == "stop"):
+        return ""  # as was said; or all of it goes down anyway
     line, by_rid = order(service.resources), {r.rid: r for r in service.resources}
     mine = [rid for rid in line.rids if named(by_rid[rid], wish.rids)]
     there = [by_rid[rid] for rid in reversed(line.rids) if _stands(by_rid[rid], mine, line, states)]
+    there = [r for r in there if r.rid not in asked.stopped]  # on their way down, or about to be
     if wish.verb == "restart":
         left = frozen is not None or (service.orchestrate == "no" and asked.standing is None)
         there = [r for r in there if left or _by_hand(r)]
