@@ -1,5 +1,6 @@
 """The command line against the agent of another host, over TLS."""
 
+import logging
 import re
 import socket
 import threading
@@ -27,6 +28,8 @@ def people(tmp_path: Path) -> Authority:
 @pytest.fixture
 def server(running: Running, people: Authority, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("STANDFAST_RUN")
+    # The agent runs in this process: what it logs is not what the command says.
+    monkeypatch.setattr(logging.getLogger("standfast.api"), "disabled", True)
     certificate, key = people.server()
     api = Api("127.0.0.1:0", str(certificate), str(key), str(people.ca), ROLES)
     return f"https://127.0.0.1:{running.serve_others(api)}"
