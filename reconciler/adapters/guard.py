@@ -66,7 +66,8 @@ class GuardClient:
         self._reading = asyncio.create_task(self._read(reader), name="guard")
 
     async def disconnect(self) -> None:
-        """The guard goes on."""
+        """The guard goes on, and is gone for us."""
+        self.lost.set()
         if self._writer and self._reading:
             self._reading.cancel()
             self._writer.close()

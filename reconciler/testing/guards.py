@@ -200,6 +200,7 @@ class SimGuardClient(GuardClient):
 
     async def disconnect(self) -> None:
         self.guard.forget(self)
+        self.ended()
 
     async def _ask(self, do: str, **words: Any) -> dict[str, Any]:
         if self.lost.is_set():

@@ -148,7 +148,7 @@ CASES = [
         State.ELSEWHERE,
         up=["vgchange --deltag @demo2 --deltag @demo3 --addtag @demo1 vg1", *ACTIVATE],
         down=[],
-        holder="demo2",
+        holder="demo2, demo3",  # which is no host: nobody's session says that it is over
         notes=("several hosts: demo2, demo3",),
     ),
     Case(
