@@ -67,7 +67,7 @@ class Faults:
         self._cluster, self._all, self._dice = cluster, dice, Luck(dice)
         self.count: dict[str, int] = {}
         self._undo: dict[int, Callable[[], None]] = {}
-        self._number = 0
+        self._number, self._healed = 0, False
         self._unlucky = dice.choice((0.3, 0.9))  # how often it befalls one that has something up
 
     def drawn(self, kind: str) -> "Fault":
@@ -90,7 +90,8 @@ class Faults:
         return replace(fault, luck=tuple(self._dice.drawn))
 
     def heal(self) -> None:
-        """All that still lasts."""
+        """All that still lasts, and nothing more comes."""
+        self._healed = True
         for number in list(self._undo):
             self._undo.pop(number)()
         for member in self._cluster.members:
@@ -149,7 +150,11 @@ class Faults:
         """First no answer comes, then nothing gets there either."""
         begins = self._dice.uniform(0.1, 2.0)
         self._set(member.ways, begins, mute=True)
-        later(begins, lambda: self._set(member.ways, seconds, silent=True))
+        later(begins, self._fades, member, seconds)
+
+    def _fades(self, member: Member, seconds: float) -> None:
+        if not self._healed:
+            self._set(member.ways, seconds, silent=True)
 
     async def slow(self, member: Member, seconds: float) -> None:
         self._set(self._some(member), seconds, slow=self._dice.choice((0.2, 0.95, 1.2)))
