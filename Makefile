@@ -14,9 +14,10 @@ run: $(STAMP)
 cluster: $(DEV)
 	@$(PY) -m tests.cluster.play
 
+# Agents are started by the hundred: compiled once, as an installed one is, whatever a shell may say to Python.
 test: $(DEV) lint
 	@./tests/tools.sh
-	@.venv/bin/pytest -n 2 --dist loadfile
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n 3 --dist loadfile
 
 # Made-up clusters of several hosts, each with the whole engine and random faults, on simulated time.
 # `make sim SEED=17` replays one, with the end of its history; LAST=200 shows more of it; MINIMISE=1 leaves out

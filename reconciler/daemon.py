@@ -62,18 +62,14 @@ log = logging.getLogger("standfast")
 
 
 @asynccontextmanager
-async def running(
-    settings: Settings, keep: bool = True, helper: Helper | None = None
-) -> AsyncIterator[Running]:
+async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Running]:
     """An agent for the length of the block; what it runs stays up when the block ends.
 
-    `keep`: False keeps nothing on disk but the events. `helper`: one that was begun before. Raises
-    NeedsPerson when another agent has this run directory, or a directory cannot be made.
+    `keep`: False keeps nothing on disk but the events. Raises NeedsPerson when another agent has
+    this run directory, or a directory cannot be made.
     """
     sys.setswitchinterval(SWITCH)
     async with AsyncExitStack() as stack:
-        helper = helper or Helper()
-        stack.callback(helper.shutdown, wait=False, cancel_futures=True)
         make_directories(settings)
         stack.enter_context(alone(settings.run / LOCK))
         seams = Seams(lambda key: None, lambda key: None, lambda reason, text, ok: None)
@@ -82,6 +78,9 @@ async def running(
             member = await stack.enter_async_context(
                 membership(settings, settings.etcd, boot_id(), SystemClock(), seams)
             )
+        helper = Helper()
+        stack.callback(helper.shutdown, wait=False, cancel_futures=True)
+        helper.warm()  # not before: the first renewal of an agent that was killed has no time to lose
         lost = lost_state(settings) if keep else ""
         store, notices = await _store(settings, keep)
         notices += [lost] if lost else []

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.adapters.helper import Helper
 from reconciler.adapters.places import with_paths
 from reconciler.cli import client, judge, tree
 from reconciler.contracts import Event
@@ -101,7 +100,7 @@ def start_log(form: str) -> None:
     root.propagate = False
 
 
-async def keep(settings: Settings, args: argparse.Namespace, helper: Helper) -> int:
+async def keep(settings: Settings, args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT; services stay up, unless `--stop-on-exit`."""
     start_log(settings.log_format)
     until = asyncio.Event()
@@ -109,7 +108,7 @@ async def keep(settings: Settings, args: argparse.Namespace, helper: Helper) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, until.set)
     try:
-        async with running(settings, helper=helper) as agent:
+        async with running(settings) as agent:
             code = await _once(agent, until, args.time) if args.once else client.OK
             if not args.once:
                 await until.wait()

@@ -40,10 +40,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.sandbox and not args.inside:
         return _enter_sandbox(args)
-    from reconciler.adapters.helper import Helper
-
-    helper = Helper()
-    helper.warm()  # it imports what it needs beside us, and is there when the documents come
     import asyncio
 
     from reconciler.cli import foreground
@@ -54,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     elif args.sandbox:
         from reconciler.cli import tour
 
-        return asyncio.run(tour.play(settings, helper, by_itself=args.tour or not sys.stdin.isatty()))
-    return asyncio.run(foreground.keep(settings, args, helper))
+        return asyncio.run(tour.play(settings, by_itself=args.tour or not sys.stdin.isatty()))
+    return asyncio.run(foreground.keep(settings, args))
 
 
 def _enter_sandbox(args: argparse.Namespace) -> int:

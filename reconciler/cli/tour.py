@@ -17,7 +17,6 @@ import tty
 from collections import deque
 from collections.abc import Callable
 
-from reconciler.adapters.helper import Helper
 from reconciler.cli import damage, tree
 from reconciler.cli.damage import DAMAGES, Damage, Target
 from reconciler.contracts import Event
@@ -78,7 +77,7 @@ class Repairs:
         return False
 
 
-async def play(settings: Settings, helper: Helper, by_itself: bool) -> int:
+async def play(settings: Settings, by_itself: bool) -> int:
     """The whole visit, from nothing to nothing. Returns the exit code."""
     # The screen tells it all; what goes wrong besides is kept in a file.
     log = logging.getLogger("standfast")
@@ -86,7 +85,7 @@ async def play(settings: Settings, helper: Helper, by_itself: bool) -> int:
     settings.state.mkdir(parents=True, exist_ok=True)
     log.addHandler(logging.FileHandler(settings.state / "agent.log"))
     started = time.perf_counter()
-    async with running(settings, helper=helper) as agent:
+    async with running(settings) as agent:
         try:
             return await (_by_itself(agent, started) if by_itself else Screen(agent).show())
         finally:
