@@ -1,4 +1,4 @@
-"""Files of tests → in the order in which several workers are done soonest: who waits beside who calculates."""
+"""Files of tests → in the order that has several workers done soonest: some wait while others calculate."""
 
 from itertools import chain, groupby, zip_longest
 from pathlib import Path
