@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from reconciler.decide.documents import Home
 from reconciler.engine.desk import Desk
 from reconciler.engine.environment import environment
 from reconciler.engine.jobs import Ended, Jobs
-from reconciler.engine.library import Library
+from reconciler.engine.library import BULK, Library
 from reconciler.engine.observe import Observer
 from reconciler.engine.queue import KeyQueue, worker
 from reconciler.engine.reconcile import Reconciler
@@ -80,7 +81,8 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
             )
         helper = Helper()
         stack.callback(helper.shutdown, wait=False, cancel_futures=True)
-        helper.warm()  # not before: the first renewal of an agent that was killed has no time to lose
+        if _many_files(settings.services):
+            helper.warm()  # not before: the first renewal of an agent that was killed has no time to lose
         lost = lost_state(settings) if keep else ""
         store, notices = await _store(settings, keep)
         notices += [lost] if lost else []
@@ -112,6 +114,15 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
             made.reconciler.halted = True
             # What runs is carried to its end: half an operation is worse than a late exit.
             await made.jobs.drain()
+
+
+def _many_files(directory: Path) -> bool:
+    """So many that they will be read beside us."""
+    try:
+        with os.scandir(directory) as entries:
+            return len(list(islice(entries, BULK + 1))) > BULK
+    except OSError:
+        return False
 
 
 def _assume_provisioned(made: Running) -> None:
