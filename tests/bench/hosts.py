@@ -9,6 +9,7 @@ import shutil
 import time
 from typing import Any
 
+from reconciler.cli import client
 from tests.bench.measure import Pairs, Row, Size, by_excess, by_limit, pairs, skipped
 from tests.cluster.bed import TOOLS
 from tests.cluster.host import Host
@@ -96,7 +97,10 @@ def _settled(host: Host) -> bool:
 
 
 def _holds(host: Host) -> bool:
-    return [claim["node"] for claim in _service(host)["status"]["claims"]] == [host.name]
+    try:
+        return [claim["node"] for claim in _service(host)["status"]["claims"]] == [host.name]
+    except client.Failed:
+        return False
 
 
 def _service(host: Host) -> dict[str, Any]:
@@ -104,6 +108,7 @@ def _service(host: Host) -> dict[str, Any]:
 
 
 def _holder(bed: Cluster) -> Host:
+    bed.bed.until(lambda: any(map(_holds, bed.hosts.values())))  # one that was crashed may just be booting
     return next(host for host in bed.hosts.values() if _holds(host))
 
 
