@@ -10,7 +10,7 @@ from reconciler.adapters.facts.run import NotInstalled, Prober
 from reconciler.adapters.facts.source import Base, Desk, Subject
 from reconciler.adapters.facts.uevents import Names, Uevents
 from reconciler.adapters.facts.workers import Workers
-from reconciler.asks import Block, BlockDevice, Failed
+from reconciler.asks import Block, BlockDevice, Failed, Signatures
 from reconciler.errors import MayHeal
 
 LIMIT = 5.0
@@ -18,8 +18,8 @@ _BY = {"LABEL": "by-label", "UUID": "by-uuid", "PARTLABEL": "by-partlabel", "PAR
 _PLAIN = frozenset("#+-.:=@_/")  # besides letters and digits: what udev leaves as it is in names of links
 
 
-class BlockSource(Base):
-    """Devices by name; their nodes are looked at in threads, for a dead disk may hang even `stat`."""
+class ByDevice(Base):
+    """Answers about devices by path or name, looked at in threads: a dead disk may hang even `stat`."""
 
     def __init__(self, every: float, uevents: Uevents, prober: Prober) -> None:
         super().__init__(every)
@@ -35,26 +35,21 @@ class BlockSource(Base):
 
     async def look(self, subjects: Sequence[Subject]) -> None:
         self._names.asked(subjects)
-        named = [subject for subject in subjects if block_path(_ask(subject).path)]
-        plain = {subject: _ask(subject).path for subject in subjects if subject not in named}
-        await asyncio.gather(self._stat(plain), *(self._find(subject) for subject in named))
+        named = [subject for subject in subjects if block_path(asked_path(subject))]
+        plain = {subject: asked_path(subject) for subject in subjects if subject not in named}
+        await asyncio.gather(self._look_at(plain), *(self._find(subject) for subject in named))
+
+    async def _look_at(self, paths: Mapping[Subject, str]) -> None:
+        """Report an answer for each."""
+        raise NotImplementedError  # it is what the sources differ in
 
     async def _find(self, subject: Subject) -> None:
         async with self._finders:
-            path = await path_of(_ask(subject).path, self._prober)
+            path = await path_of(asked_path(subject), self._prober)
         if isinstance(path, Failed):
             self.desk.report({subject: path})
         else:
-            await self._stat({subject: path})
-
-    async def _stat(self, paths: Mapping[Subject, str]) -> None:
-        def report(answers: Mapping[Subject, Block | Failed | None]) -> None:
-            for subject, answer in answers.items():
-                real = answer.path if isinstance(answer, Block) else ""
-                self._names.found(subject, _ask(subject).path, real)
-            self.desk.report(answers)
-
-        await self._workers.run(paths, lambda subject: device(paths[subject]), lambda _: LIMIT, report)
+            await self._look_at({subject: path})
 
     def forget(self, subjects: Iterable[Subject]) -> None:
         self._names.forget(subjects)
@@ -64,6 +59,19 @@ class BlockSource(Base):
 
     def _heard(self, name: str) -> None:
         self.desk.changed(self._names.of(name))
+
+
+class BlockSource(ByDevice):
+    """Devices by name."""
+
+    async def _look_at(self, paths: Mapping[Subject, str]) -> None:
+        def report(answers: Mapping[Subject, Block | Failed | None]) -> None:
+            for subject, answer in answers.items():
+                real = answer.path if isinstance(answer, Block) else ""
+                self._names.found(subject, asked_path(subject), real)
+            self.desk.report(answers)
+
+        await self._workers.run(paths, lambda subject: device(paths[subject]), lambda _: LIMIT, report)
 
 
 def device(path: str) -> Block | None:
@@ -130,6 +138,6 @@ def encoded(value: str) -> str:
     )
 
 
-def _ask(subject: Subject) -> BlockDevice:
-    assert isinstance(subject.ask, BlockDevice)
-    return subject.ask
+def asked_path(subject: Subject) -> str:
+    assert isinstance(subject.ask, BlockDevice | Signatures)
+    return subject.ask.path
