@@ -120,10 +120,10 @@ def unknown(why: str, label: str = "") -> Observed:
 
 def settled(goal: Goal, seen: Observed) -> bool:
     """True when nothing is left to do for this goal. Drivers' `operations` is empty exactly then."""
-    return seen.state in _SETTLED[goal]
+    return seen.state in SETTLED[goal]
 
 
-_SETTLED: Mapping[Goal, tuple[State, ...]] = {
+SETTLED: Mapping[Goal, tuple[State, ...]] = {
     Goal.UP: (State.UP, State.NA),
     Goal.STANDBY: (State.UP, State.NA),
     Goal.DOWN: (State.DOWN, State.NA, State.ELSEWHERE),

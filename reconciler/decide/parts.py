@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from reconciler.decide.asked import Asked, Frozen, Wish
 from reconciler.decide.order import Order, order
 from reconciler.decide.placement import named, short_of
-from reconciler.model import Resource, Service, State
+from reconciler.model import SETTLED, Goal, Resource, Service, State
 
 States = Mapping[str, State]
 """By rid; of what was not looked at yet, nothing is known to be in the way."""
-
-GONE = (State.DOWN, State.NA, State.ELSEWHERE)
 
 
 def in_the_way(service: Service, wish: Wish, asked: Asked, frozen: Frozen | None, states: States) -> str:
@@ -37,7 +35,7 @@ def in_the_way(service: Service, wish: Wish, asked: Asked, frozen: Frozen | None
 
 
 def _stands(r: Resource, mine: list[str], line: Order, states: States) -> bool:
-    if r.rid in mine or r.common.disable or states.get(r.rid, State.DOWN) in GONE:
+    if r.rid in mine or r.common.disable or states.get(r.rid, State.DOWN) in SETTLED[Goal.DOWN]:
         return False
     return not line.stands_on[r.rid].isdisjoint(mine)
 

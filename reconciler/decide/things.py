@@ -67,8 +67,8 @@ def things(
         if resource.common.disable:
             continue
         for name in _exclusive(resource, drivers):
-            address = name.removeprefix(ADDRESS)
-            if address != name and not _literal(address):
+            if _of_host_name(name):
+                address = name.removeprefix(ADDRESS)
                 if not resolved.get(address) and not skip:
                     return f"{resource.rid}: {address} has no address yet"
                 found |= {Thing(one_name(ADDRESS + one), True) for one in resolved.get(address, ())}
@@ -88,19 +88,13 @@ def literal(service: Service, drivers: Mapping[str, Driver]) -> tuple[Thing, ...
 def names(service: Service, drivers: Mapping[str, Driver]) -> tuple[str, ...]:
     """Host names to be resolved before it can be claimed."""
     named = {name for r in service.resources if not r.common.disable for name in _exclusive(r, drivers)}
-    found = (name.removeprefix(ADDRESS) for name in named if name.startswith(ADDRESS))
-    return tuple(sorted(name for name in found if not _literal(name)))
+    return tuple(sorted(name.removeprefix(ADDRESS) for name in named if _of_host_name(name)))
 
 
 def of(resource: Resource, drivers: Mapping[str, Driver], address: str) -> tuple[str, ...]:
     """Names of what one resource has while it is up; `address`: the one that its host name stands for."""
     found = _exclusive(resource, drivers)
-    return tuple(
-        name
-        if _literal(name.removeprefix(ADDRESS)) or not name.startswith(ADDRESS)
-        else one_name(ADDRESS + address)
-        for name in found
-    )
+    return tuple(one_name(ADDRESS + address) if _of_host_name(name) else name for name in found)
 
 
 def on_shared(service: Service, drivers: Mapping[str, Driver]) -> bool:
@@ -163,7 +157,7 @@ def of_resource(service: Service, resource: Resource, drivers: Mapping[str, Driv
             name, _everywhere(service, resource, name) and not (resource.late and _KERNELS.fullmatch(name))
         )
         for name in names
-        if not name.startswith(ADDRESS) or _literal(name.removeprefix(ADDRESS))
+        if not _of_host_name(name)
     )
 
 
@@ -197,6 +191,11 @@ def _everywhere(service: Service, resource: Resource, name: str) -> bool:
     if name.startswith(OF_ONE_HOST):
         return False
     return resource.common.shared or (service.topology == "failover" and len(service.nodes) > 1)
+
+
+def _of_host_name(name: str) -> bool:
+    """An address that only its host name tells of."""
+    return name.startswith(ADDRESS) and not _literal(name.removeprefix(ADDRESS))
 
 
 def _literal(address: str) -> bool:
