@@ -65,10 +65,8 @@ class LocalAgent:
         self._objects: dict[str, Object] = {}
         self._built_from: dict[str, tuple[Any, ...]] = {}
         self._changed: dict[str, None] = {}  # keys whose object is older than their last pass
-        self._building, self._free = (
-            0.0,
-            0.0,
-        )  # seconds it took lately; loop time until which others come first
+        self._building = 0.0  # seconds it took lately
+        self._free = 0.0  # loop time until which others come first
         self.neighbours: Neighbours | None = None  # where several hosts share a store
         self.fanout = Fanout()
         self.kept = Decisions()  # told by the passes

@@ -108,7 +108,7 @@ class Puppet:
         self.own, self.beats = member._own, member._beats
         self.own.token = self._token
         self.cluster = Cluster(
-            AskingStore(),  # type: ignore[arg-type]
+            AskingStore(),  # type: ignore[arg-type]  # likewise
             self.clock,
             timing,
             lambda: self.own.standing,
@@ -118,7 +118,7 @@ class Puppet:
         )
         self.gate = Gate(self._guard, self.cluster, _undo)
         for follower in (self.beats._follower, self.cluster.follower):
-            follower.expect = lambda revision, within: None  # type: ignore[method-assign]
+            follower.expect = lambda revision, within: None  # type: ignore[method-assign]  # no watch here
             follower.ready.set()
         self.core = Core(Loaded(), At(0.0))
         self._tokens = 0

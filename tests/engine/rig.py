@@ -155,7 +155,13 @@ class Rig:
     def _keep(self, given: Inputs) -> None:
         """What is kept of a pass leads to the same decision again."""
         self.kept.append(given)
-        record, again = self.records[given.service.key], decided(given, ThingDrivers())  # type: ignore[arg-type]
+        record, again = (
+            self.records[given.service.key],
+            decided(
+                given,
+                ThingDrivers(),  # type: ignore[arg-type]  # made up
+            ),
+        )
         assert again.decision == record.decision
         assert {rid: s.goal for rid, s in again.parts.items()} == record.goals
         assert again.plan == record.plan

@@ -64,7 +64,7 @@ class There:
     place: str  # a directory for a test
 
     async def do(self, operation, owner=WEB):
-        raise NotImplementedError
+        raise NotImplementedError  # each host has its own
 
     async def works(self, operation, owner=WEB):
         outcome = await self.do(operation, owner)

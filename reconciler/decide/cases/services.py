@@ -11,6 +11,7 @@ from typing import Any
 from reconciler.decide.cases.words import Tree, known
 from reconciler.decide.documents import Checked, Home, check, generation_of
 from reconciler.decide.documents.build import build
+from reconciler.decide.documents.identity import Flavour
 from reconciler.decide.documents.source import Source
 from reconciler.decide.frames import packed, unpacked
 from reconciler.model import Flex, Service
@@ -78,8 +79,8 @@ def _built(key: str, tree: Any, home: Home, file: str, generation: str) -> Servi
 
 
 def _text(key: str, text: str, home: Home) -> Checked:
-    flavour = "conf" if text.lstrip().startswith("[") else "yaml"
-    return check(text.encode(), f"{shown(key)}.{flavour}", key, flavour, home)  # type: ignore[arg-type]
+    flavour: Flavour = "conf" if text.lstrip().startswith("[") else "yaml"
+    return check(text.encode(), f"{shown(key)}.{flavour}", key, flavour, home)
 
 
 def _good(checked: Checked) -> Service:
