@@ -5,7 +5,7 @@ Told on change only: a load that moves is told when it is another figure to a pe
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.model import State, nothing
@@ -45,7 +45,11 @@ class Told:
 
 
 def written(told: Host | Told) -> str:
-    return json.dumps(asdict(told), sort_keys=True)
+    return json.dumps(told, sort_keys=True, default=_plain)
+
+
+def _plain(thing: Any) -> Mapping[str, Any]:
+    return dict(thing) if isinstance(thing, Mapping) else vars(thing)
 
 
 def host(text: str) -> Host:

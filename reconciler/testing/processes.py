@@ -8,8 +8,9 @@ finds, when it goes on, all that came meanwhile, in the order in which it came.
 import asyncio
 import contextlib
 import gc
+import heapq
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
@@ -21,17 +22,24 @@ _PROCESS: "ContextVar[Process | None]" = ContextVar("process", default=None)
 MANY = 64
 
 
-class _Call:
+class _Call(asyncio.Handle):
     """A callback of a process, which may be held up."""
 
-    __slots__ = ("args", "callback", "context", "handle")
+    __slots__ = ("process",)
+    process: "Process"
 
-    def __init__(
-        self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
-    ) -> None:
-        self.callback, self.args = callback, args
-        self.context = context if context is not None else copy_context()
-        self.handle: asyncio.Handle
+    def _run(self) -> None:
+        if self.process.takes(self):
+            super()._run()
+
+
+class _Timer(asyncio.TimerHandle):
+    __slots__ = ("process",)
+    process: "Process"
+
+    def _run(self) -> None:
+        if self.process.takes(self):
+            super()._run()
 
 
 class Process:
@@ -44,11 +52,13 @@ class Process:
         self._killed = False
         self._stops = 0
         self._calls, self._then = 0, self.kill
-        self._held: list[_Call] = []
+        self._plain = True  # goes on, and nothing is to happen in the middle of it
+        self._held: list[asyncio.Handle] = []
         self._parts: list[Process] = []
         self.tasks: list[asyncio.Task[Any]] = []  # kept: a task that is collected runs its `finally`
         if within:
             within._parts.append(self)
+            self._judge()
 
     @property
     def alive(self) -> bool:
@@ -69,18 +79,27 @@ class Process:
     def kill(self) -> None:
         self._killed = True
         self._held.clear()
+        self._judge()
 
     def after(self, calls: int, act: Callable[[], None]) -> None:
         """Instead of that callback from now on, which may be in the middle of anything."""
         self._calls, self._then = calls, act
+        self._judge()
 
     def hold_up(self) -> None:
         """As SIGSTOP does; as often as it is held up it has to be let go on."""
         self._stops += 1
+        self._judge()
 
     def go_on(self) -> None:
         self._stops = max(self._stops - 1, 0)
+        self._judge()
         self._catch_up()
+
+    def _judge(self) -> None:
+        self._plain = not self._calls and self.alive and not self.held_up
+        for part in self._parts:
+            part._judge()
 
     def _catch_up(self) -> None:
         if self.held_up:
@@ -88,24 +107,28 @@ class Process:
         held, self._held = self._held, []
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ProcessLoop)
-        for call in held:
-            loop.call_again(call, self)
+        loop.call_again(held)
         for part in self._parts:
             part._catch_up()
 
     # --- asked by the loop -----------------------------------------------------------------
 
-    def run(self, call: _Call) -> None:
+    def takes(self, call: asyncio.Handle) -> bool:
+        """Whether it is executed now."""
+        if self._plain:
+            return True
         if not self.alive:
-            return
+            return False
         if self.held_up:
             self._held.append(call)
-        elif self._calls == 1:
-            self._calls = 0
-            self._then()
-        elif not call.handle.cancelled():
+            return False
+        if self._calls != 1:
             self._calls = max(self._calls - 1, 0)
-            call.callback(*call.args)
+            return True
+        self._calls = 0
+        self._judge()
+        self._then()
+        return False
 
     def keep(self, task: "asyncio.Task[Any]") -> None:
         if len(self.tasks) > MANY:
@@ -144,33 +167,35 @@ class ProcessLoop(SimLoop):
     def untaken(self) -> list[BaseException]:
         return [fault for process in self._processes for fault in process.untaken()]
 
-    def call_again(self, call: _Call, process: Process) -> None:
-        """One that was held up."""
-        super().call_soon(process.run, call, context=call.context)
+    def call_again(self, calls: Iterable[asyncio.Handle]) -> None:
+        """Those that were held up."""
+        self._ready.extend(calls)
 
     def call_soon(  # type: ignore[override]  # as the base has it, but for its generics
         self, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        if self._over:
-            return asyncio.Handle(callback, args, self, context)
         process = _of(context)
-        if process is None:
-            return super().call_soon(callback, *args, context=context)
-        call = _Call(callback, args, context)
-        call.handle = super().call_soon(process.run, call, context=call.context)
-        return call.handle
+        if process is None or self._over:
+            call = asyncio.Handle(callback, args, self, context)
+        else:
+            call = _Call(callback, args, self, context)
+            call.process = process
+        if not self._over:
+            self._ready.append(call)
+        return call
 
     def call_at(  # type: ignore[override]  # likewise
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         process = _of(context)
-        if self._over:
-            return asyncio.TimerHandle(when, callback, args, self, context)
-        if process is None:
-            return super().call_at(when, callback, *args, context=context)
-        call = _Call(callback, args, context)
-        call.handle = made = super().call_at(when, process.run, call, context=call.context)
-        return made
+        if process is None or self._over:
+            timer = asyncio.TimerHandle(when, callback, args, self, context)
+        else:
+            timer = _Timer(when, callback, args, self, context)
+            timer.process = process
+        if not self._over:
+            heapq.heappush(self._scheduled, timer)
+        return timer
 
     def create_task(
         self,
