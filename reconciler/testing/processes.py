@@ -232,6 +232,8 @@ def simulated(story: Coroutine[Any, Any, T], unhandled: Callable[[BaseException]
     """Run it to its end on simulated time; the processes that are left end with it.
 
     unhandled  told of each exception that nobody took: a bug, wherever it was.
+
+    What it leaves is collected at its end, unless the caller collects nothing, as one does who ends soon.
     """
     loop = ProcessLoop()
 
@@ -241,8 +243,9 @@ def simulated(story: Coroutine[Any, Any, T], unhandled: Callable[[BaseException]
 
     loop.set_exception_handler(told)
     collects, hook = gc.isenabled(), sys.unraisablehook
-    gc.disable()  # else tasks of the dead would end at times of its own choice
-    gc.freeze()
+    if collects:
+        gc.disable()  # else tasks of the dead would end at times of its own choice
+        gc.freeze()
     try:
         result = loop.run_until_complete(story)
         for fault in loop.untaken():
@@ -252,8 +255,8 @@ def simulated(story: Coroutine[Any, Any, T], unhandled: Callable[[BaseException]
         loop.set_exception_handler(lambda loop, context: None)
         sys.unraisablehook = lambda unraisable: None  # said by what is thrown away
         loop.end()
-        gc.collect()  # of what was made here alone
-        gc.unfreeze()
-        sys.unraisablehook = hook
         if collects:
+            gc.collect()  # of what was made here alone
+            gc.unfreeze()
             gc.enable()
+        sys.unraisablehook = hook
