@@ -233,6 +233,12 @@ def _in_place(s: Situation) -> bool:
     return not s.running and s.goal is not Goal.DOWN and settled(Goal.UP, s.seen)
 
 
+def undermined(rid: str, situations: Situations, order: Order) -> str:
+    """Why a start of it that is under way is not carried on: what it stands on went meanwhile."""
+    lost = [o for o in order.rids if o in order.stands_on[rid] and not _in_place(situations[o])]
+    return f"{', '.join(lost)} {'is' if len(lost) == 1 else 'are'} not in place any more" if lost else ""
+
+
 def _out_of_the_way(s: Situation, destroying: bool) -> bool:
     if s.resource.common.disable:
         return True

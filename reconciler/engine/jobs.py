@@ -159,6 +159,8 @@ class Jobs:
                 return Ended(job, ok=False, why=f"not done within {job.step.timeout:g} s")
             if self.gate and job.step.act in CLAIMED and (why := await self.gate(job.owner, operation)):
                 return Ended(job, ok=False, why=why, turned=True, refused=True)
+            if job.turned:  # while the guard was asked
+                return Ended(job, ok=False, why=job.turned, turned=True)
             job.current = operation
             outcome = await self._perform(job, operation, left)
             self._record(job, operation, outcome)

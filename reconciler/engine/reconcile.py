@@ -12,7 +12,7 @@ from reconciler.decide.asked import Asked, Frozen
 from reconciler.decide.holds import planned
 from reconciler.decide.inputs import Inputs, parts, unclaimed
 from reconciler.decide.placement import Decision, Here, decide
-from reconciler.decide.plan import UPWARD, Situation
+from reconciler.decide.plan import UPWARD, Situation, undermined
 from reconciler.decide.situations import STARTS, Look, Roster, Seen, roster
 from reconciler.decide.turn import Turn, alone
 from reconciler.engine import monitor, progress
@@ -282,6 +282,8 @@ class Reconciler:
                 turned = (job.step.goal in UPWARD) != (goal in UPWARD)
             if turned:
                 self.jobs.turn(job.owner, f"the goal is now {goal}")
+            elif job.step.act is Act.START and (why := undermined(rid, made, record.last_order)):
+                self.jobs.turn(job.owner, why)
         for step in record.plan.now:
             if self.halted or step.rid in self.jobs.of(record.key):
                 continue

@@ -87,3 +87,28 @@ def test_a_store_that_hangs_keeps_nothing_down_and_no_repair_waiting():
         assert rig.world.state("fs#1") is State.UP
 
     simulate(story)
+
+
+def test_nothing_is_started_on_what_went_while_its_start_waited():
+    """Its filesystem was lost while the guard did not answer: it would write below the mount point."""
+
+    async def story(rig):
+        asked, answer = [], asyncio.Event()
+
+        async def gate(owner, operation):
+            asked.append(f"{operation}")
+            if f"{operation}" == "start app#0":
+                await answer.wait()
+            return ""
+
+        rig.jobs.gate = gate
+        rig.put(service(res("fs#0"), res("app#0", "fs#0")))
+        await asyncio.sleep(1)
+        assert asked == ["start fs#0", "start app#0"]
+        rig.change("fs#0", Observed(State.DOWN))
+        await asyncio.sleep(0.1)
+        answer.set()
+        await rig.settled()
+        assert rig.world.done == ["start fs#0", "start fs#0", "start app#0"]
+
+    simulate(story)
