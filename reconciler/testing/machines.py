@@ -37,13 +37,14 @@ class SimClock:
     step = 0.0
 
     def __init__(self, rate: float) -> None:
-        self.rate, self._began = rate, asyncio.get_running_loop().time()
+        self._true = asyncio.get_running_loop().time
+        self.rate, self._began = rate, self._true()
 
     def wall(self) -> float:
-        return 1e9 + self.step + asyncio.get_running_loop().time()
+        return 1e9 + self.step + self._true()
 
     def boottime(self) -> float:
-        return 100.0 + self.rate * (asyncio.get_running_loop().time() - self._began)
+        return 100.0 + self.rate * (self._true() - self._began)
 
     def until(self, instant: float) -> float:
         """True seconds, at least 0."""

@@ -8,7 +8,6 @@ finds, when it goes on, all that came meanwhile, in the order in which it came.
 import asyncio
 import contextlib
 import gc
-import heapq
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextvars import Context, ContextVar, copy_context
@@ -193,9 +192,7 @@ class ProcessLoop(SimLoop):
         else:
             timer = _Timer(when, callback, args, self, context)
             timer.process = process
-        if not self._over:
-            heapq.heappush(self._scheduled, timer)
-        return timer
+        return timer if self._over else self._set(timer)
 
     def create_task(
         self,

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -12,25 +13,41 @@ T = TypeVar("T")
 class SimLoop(asyncio.SelectorEventLoop):
     """Jumps to its next timer instead of waiting for it. Nothing may wait for a thread or a file."""
 
-    # The base's own: what is due now, in order, and a heap of timers.
+    # The base's own: what is due now, in order.
     _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
     _stopping: bool
 
     def __init__(self) -> None:
         super().__init__()
-        self._now = 0.0
+        self._now, self._number = 0.0, 0
+        # A heap by time, and among equals by the order they were set in.
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
 
     def time(self) -> float:
         return self._now
 
+    def call_later(  # type: ignore[override]  # as the base has it, but for its generics
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]  # likewise
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self._set(asyncio.TimerHandle(when, callback, args, self, context))
+
+    def _set(self, timer: asyncio.TimerHandle) -> asyncio.TimerHandle:
+        self._number += 1
+        heapq.heappush(self._timers, (timer.when(), self._number, timer))
+        return timer
+
     def _run_once(self) -> None:
         """As the base does it, but without asking the kernel."""
-        ready, timers = self._ready, self._scheduled
-        while timers and (timers[0].cancelled() or timers[0].when() <= self._now or not ready):
-            timer = heapq.heappop(timers)
+        ready, timers = self._ready, self._timers
+        while timers and (not ready or timers[0][0] <= self._now):
+            when, _, timer = heapq.heappop(timers)
             if not timer.cancelled():
-                self._now = max(self._now, timer.when())
+                self._now = max(self._now, when)
                 ready.append(timer)
         if not ready and not self._stopping:
             raise RuntimeError("every task waits and no timer is set")
@@ -38,6 +55,10 @@ class SimLoop(asyncio.SelectorEventLoop):
             handle = ready.popleft()
             if not handle.cancelled():
                 handle._run()
+
+    def close(self) -> None:
+        self._timers.clear()
+        super().close()
 
 
 def simulated(story: Coroutine[Any, Any, T]) -> T:
