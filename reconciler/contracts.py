@@ -207,7 +207,10 @@ class Clock(Protocol):
 
 
 class Keepsake(Protocol):
-    """What outlives the agent: a secret under the run directory, a mark in the state directory."""
+    """What outlives the agent: a secret under the run directory, a mark in the state directory.
+
+    What cannot be written raises MayHeal: a disk is full for a while, or read-only.
+    """
 
     def secret(self) -> str:
         """Its digest; whoever has the secret, and this boot, may continue the session."""

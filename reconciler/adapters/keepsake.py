@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from reconciler.contracts import Identity, Mark
-from reconciler.errors import NeedsPerson
+from reconciler.errors import MayHeal, NeedsPerson
 
 
 class FileKeepsake:
@@ -29,7 +30,8 @@ class FileKeepsake:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def new_secret(self) -> None:
-        replace_file(self._secret, secrets.token_hex(32), 0o600)
+        with _may_heal():
+            replace_file(self._secret, secrets.token_hex(32), 0o600)
 
     def mark(self) -> Mark:
         """Raises NeedsPerson for one that cannot be read: it may have named another store."""
@@ -47,7 +49,18 @@ class FileKeepsake:
 
     async def keep(self, mark: Mark) -> None:
         """Durably; a disk that hangs holds up its thread only."""
-        await asyncio.to_thread(replace_file, self._mark, json.dumps(asdict(mark), sort_keys=True), 0o644)
+        text = json.dumps(asdict(mark), sort_keys=True)
+        with _may_heal():
+            await asyncio.to_thread(replace_file, self._mark, text, 0o644)
+
+
+@contextlib.contextmanager
+def _may_heal() -> Iterator[None]:
+    """A disk that is full, or read-only: it must not end the agent."""
+    try:
+        yield
+    except OSError as fault:
+        raise MayHeal(str(fault)) from fault
 
 
 def replace_file(path: Path, text: str, mode: int) -> None:

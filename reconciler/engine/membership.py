@@ -5,6 +5,7 @@ agent does delays a renewal; on the loop of a simulation.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -131,14 +132,15 @@ class Membership:
             self._mark = replace(self._mark, identity=replace(identity, revision=revision))
 
     async def _remember(self) -> None:
-        """A disk that hangs delays this, and no renewal."""
+        """A disk that hangs delays this, and no renewal; one that is full is tried again."""
         kept = self._keepsake.mark()
         while True:
             epoch = max(self._mark.epoch, self._beats.highest_epoch())
             self._mark = replace(self._mark, epoch=epoch)
             if self._mark != kept:
-                kept = self._mark
-                await self._keepsake.keep(kept)
+                with contextlib.suppress(MayHeal):  # the desk tells of it
+                    await self._keepsake.keep(self._mark)
+                    kept = self._mark
             await asyncio.sleep(KEPT_EVERY)
 
     def _is_me(self, node: str) -> bool:

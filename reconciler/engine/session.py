@@ -268,8 +268,11 @@ class OwnSession:
 
     async def _poison(self, found: Found) -> None:
         """The other me must not go on either, and neither of us with this session: before our end."""
-        self._keepsake.new_secret()
         compare = {keys.session(self._me.node): found.revision, keys.beat(self._me.node): found.beat}
+        try:
+            self._keepsake.new_secret()
+        except MayHeal as fault:
+            self._say(f"{self.standing.why}; {fault}")
         try:
             await self._store.commit(compare, {keys.beat(self._me.node): POISON})
         except (MayHeal, NeedsPerson) as fault:

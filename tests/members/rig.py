@@ -129,6 +129,7 @@ class Guard:
 class Keepsake:
     def __init__(self, secret: str) -> None:
         self.text, self.kept, self._numbers = secret, Mark(), count()
+        self.full = ""  # why nothing can be kept
 
     def secret(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
@@ -140,6 +141,8 @@ class Keepsake:
         return self.kept
 
     async def keep(self, mark: Mark) -> None:
+        if self.full:
+            raise MayHeal(self.full)
         self.kept = mark
 
 

@@ -681,3 +681,20 @@ def test_another_store_starts_nothing_until_it_is_accepted(end):
         assert n1.current().epoch == (2 if end == "lost" else 42)
 
     play(story)
+
+
+def test_a_full_disk_ends_no_session_and_the_mark_is_kept_when_there_is_room():
+    """Days of a full disk found it (seeds 200004, 200044): the session was never opened."""
+
+    async def story(bed: Bed) -> None:
+        n1 = bed.node("n1")
+        n1.keepsake.full = "No space left on device"
+        await bed.held(n1)
+        await nap(30)
+        assert n1.current().epoch == 1
+        assert n1.keepsake.kept == Mark()
+        n1.keepsake.full = ""
+        await nap(11)
+        assert n1.keepsake.kept.epoch == 1
+
+    play(story)

@@ -166,6 +166,15 @@ def test_the_mark_is_kept(tmp_path: Path):
         assert FileKeepsake(tmp_path, tmp_path / "state").mark() == mark
 
 
+def test_what_cannot_be_written_may_be_later(tmp_path: Path):
+    (tmp_path / "no directory").write_text("")
+    keepsake = FileKeepsake(tmp_path / "no directory", tmp_path / "no directory")
+    with pytest.raises(MayHeal):
+        asyncio.run(keepsake.keep(Mark()))
+    with pytest.raises(MayHeal):
+        keepsake.new_secret()
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"identity": {"odd": 1}, "epoch": 1}', '{"identity": null}']
 )
