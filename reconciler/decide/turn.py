@@ -53,7 +53,8 @@ class Situation:
 class Turn:
     """What this node does with the service, and with its claim.
 
-    act       "claim" before anything goes up; "release" once nothing is up; "" leaves it as it is
+    act       "claim" before anything goes up; "release" once nothing is up, or left to be destroyed; ""
+              leaves it as it is
     holds     its claim is beyond doubt: steps towards up and on data may be taken
     asked     what of all that was asked concerns this node
     timer     what it waits for, "" for nothing; again_in: seconds until that may be enough
@@ -133,8 +134,8 @@ def foreseen(service: Service, wanted: Decision, asked: Asked, here: Situation) 
 
 def _holder(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
     act = "" if here.sure else "claim"
-    if wanted.destroy:
-        return Turn(wanted, act, here.sure, asked)
+    if wanted.destroy:  # given back once nothing is left to be destroyed
+        return Turn(wanted, act or "release", here.sure, asked)
     move = _move(asked.wish)
     if move and not _arrived(move, here.node):
         return Turn(_leaves(wanted, "Moves", str(move)), "release", False, asked)

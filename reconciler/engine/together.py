@@ -18,6 +18,7 @@ from reconciler.decide.candidates import candidates
 from reconciler.decide.hosts import Told
 from reconciler.decide.placement import Decision
 from reconciler.decide.plan import Situation as Part
+from reconciler.decide.plan import to_destroy
 from reconciler.decide.sessions import Level
 from reconciler.decide.situations import Seen
 from reconciler.decide.turn import Situation, Turn, foreseen, turn
@@ -236,7 +237,7 @@ class Together:
                 return
             if left:
                 waits.stays, waits.again_in = self._end_left(left), AGAIN
-            elif all(map(_down, made.values())):
+            elif all(_down(s) and not to_destroy(s) for s in made.values()):
                 waits.stays = await self.cluster.release(record.key)
                 waits.again_in = AGAIN if waits.stays else 0.0
         except (MayHeal, NeedsPerson) as fault:

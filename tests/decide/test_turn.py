@@ -107,7 +107,7 @@ def asks(verb: str, **more) -> Asked:
         # Data is destroyed under the claim alone.
         (DESTROY, NOBODY, here(), "absent Claims claim"),
         (DESTROY, NOBODY, here(claim="n2"), "absent Elsewhere"),
-        (DESTROY, NOBODY, here(mine=0), "absent AskedUnprovision holds"),
+        (DESTROY, NOBODY, here(mine=0), "absent AskedUnprovision release holds"),
         # A person moves it.
         (UP, asks("switch", to="n2"), here(mine=0), "down Moves release"),
         (UP, asks("switch", to="n2"), here(), "standby NotCandidate"),

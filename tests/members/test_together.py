@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler import operations as op
@@ -234,6 +234,22 @@ def test_why_a_claim_is_kept_is_told():
         told = (await host.turn(record, DOWN)).decision.reason
         assert told == "its claim is kept: the guard lists 1 things of it that were not seen gone"
         assert slot(bed)
+
+    alone(story)
+
+
+def test_a_claim_is_kept_until_the_data_is_destroyed():
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        assert (await host.turn(record)).holds
+        turn = await host.turn(record, replace(DOWN, goal=ServiceGoal.ABSENT, destroy=True))
+        assert turn.act == "release"
+        for provisioned in (True, False):
+            made = {
+                rid: replace(part, destroy=True, seen=replace(part.seen, provisioned=provisioned))
+                for rid, part in seen(record).items()
+            }
+            await host.together.settle(record, made, turn)
+            assert bool(slot(bed)) is provisioned
 
     alone(story)
 

@@ -158,7 +158,7 @@ def _decision(
 ) -> dict[str, Any]:
     decision, turn, here = end.decision, end.turn, instance(reports)
     said: dict[str, Any] = {"goal": decision.goal.value, "because": f"{decision.code}: {decision.reason}"}
-    if turn.act == "release":
+    if turn.act == "release" and not decision.destroy:
         said["claim"] = "given back once all is down"
     if turn.again_in:
         said["again_in"] = f"{turn.again_in:g} s"
