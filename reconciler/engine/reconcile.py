@@ -68,12 +68,12 @@ class Reconciler:
             progress.recall(record, self._desk)
         asked = self._what_is_asked(key)
         here, service, everything = self._here_now(record), record.service, asked
+        basis = self._basis(record)  # before anything is waited for: the claim is, too
         wanted = decide(service, asked.on(here.node), here, record.deleted)
         turn, near = alone(wanted, asked), None
         if self.together:
             turn, near = await self.together.turn(record, wanted, asked)
         decision, asked = turn.decision, turn.asked
-        basis = self._basis(record)
         made, who, look = await self._situations(record, turn)
         if self._basis(record) != basis:
             return 0.0  # taken back, frozen or edited while it looked: nothing is begun on the old word
@@ -84,6 +84,8 @@ class Reconciler:
         record.decision, record.asked = decision, self._desk.asked(key)
         if self.together:
             await self.together.settle(record, made, turn)
+            if self._basis(record) != basis:
+                return 0.0
         if self._note(record, made, decision, now):
             return 0.0
         counted = record.counted(asyncio.get_running_loop().time())
