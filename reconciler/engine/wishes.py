@@ -105,6 +105,8 @@ class Wishes:
         text = f"asked by {who}: {verb} the {'cluster' if whole else 'node'}"
         self._recorder.record(Event(now, "wish", reason=verb.capitalize(), text=text))
         await self._desk.durable()
+        if not whole and self._desk.failing:
+            raise NeedsPerson(f"taken, but it will not survive a restart: {self._desk.failing}")
 
     async def _member(self, verb: str, to: str, who: str, now: float) -> None:
         if self.together is None:
