@@ -28,8 +28,11 @@ def needs_stop(before: Service, after: Service, drivers: Mapping[str, Driver]) -
     return f"it takes other things: {', '.join(other)}" if other else ""
 
 
-def put_in_force(service: Service, text: str, stop: str, view: View) -> Commit | str:
-    """The commit for a document; with `stop` (from `needs_stop`) only while all slots are free."""
+def put_in_force(service: Service, text: str, stop: str, view: View, asked: str = "") -> Commit | str:
+    """The commit for a document; with `stop` (from `needs_stop`) only while all slots are free.
+
+    asked  what is asked of it from then on, "" to leave that as it is.
+    """
     key = keys.document(service.key)
     compare = {key: view.revision(key)}
     if stop:
@@ -39,7 +42,7 @@ def put_in_force(service: Service, text: str, stop: str, view: View) -> Commit |
             compare[keys.claim(service.key, slot)] = view.revision(keys.claim(service.key, slot))
         for slot in range(slots(service)):
             compare.setdefault(keys.claim(service.key, slot), 0)
-    return Commit(compare, {key: text})
+    return Commit(compare, {key: text} | ({keys.wish(service.key): asked} if asked else {}))
 
 
 def _unresolved(service: Service, drivers: Mapping[str, Driver]) -> set[Thing]:

@@ -150,12 +150,15 @@ class Cluster:
             return f"the guard lists {count} things of it that were not seen gone"
         return await self._commit(service, give(service, has, self.view), me)
 
-    async def put_document(self, service: Service, text: str, stop: str) -> str:
-        """ "" once it is in force for all; else why it is not yet. `stop` is from `needs_stop`."""
+    async def put_document(self, service: Service, text: str, stop: str, asked: str = "") -> str:
+        """ "" once it is in force for all; else why it is not yet. `stop` is from `needs_stop`.
+
+        asked  what is asked of it from then on, "" to leave that as it is.
+        """
         me = self._holder()
         if me is None:
             return f"this node has no session: {self._standing().why}"
-        made = put_in_force(service, text, stop, self.view)
+        made = put_in_force(service, text, stop, self.view, asked)
         if isinstance(made, str):
             self._waiting.add(service.key)
             return made

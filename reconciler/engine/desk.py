@@ -219,9 +219,8 @@ class Desk:
         """The service is gone and nothing of it is left here.
 
         But for what was provisioned: should its document come back, missing data is not made anew.
+        What several hosts share of it is forgotten with its next document: it may not be gone for all.
         """
-        if self.shared:
-            self.shared.put(service, NOBODY)
         for kind in ("document", "asked", "applied"):
             self._put(f"{kind}/{service}", None)
         kept = self._values.get(f"memory/{service}", {})

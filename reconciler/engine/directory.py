@@ -1,5 +1,6 @@
 """The watched directory → its files: content, trust and identity, read without ever blocking the loop."""
 
+import asyncio
 import os
 import stat
 from collections.abc import Mapping
@@ -35,6 +36,20 @@ class Listing:
     files: Mapping[str, File]
     strays: tuple[Fault, ...] = ()
     real: str = ""  # where the directory is now, symlinks resolved
+
+
+class Directory:
+    """The watched one. `strict`: as `listing` has it."""
+
+    def __init__(self, root: Path, strict: bool) -> None:
+        self._root, self._strict = root, strict
+
+    async def listed(self, known: Mapping[str, File]) -> Listing:
+        return await asyncio.to_thread(listing, self._root, known, self._strict)
+
+    def remove(self, path: str) -> None:
+        """Blocks shortly; raises OSError."""
+        os.unlink(path)
 
 
 def listing(root: Path, known: Mapping[str, File], strict: bool) -> Listing:

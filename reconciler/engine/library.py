@@ -6,7 +6,6 @@ is in force is still looked after.
 
 import asyncio
 import base64
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -18,7 +17,7 @@ from reconciler.contracts import Clock, Event, Recorder
 from reconciler.decide.documents import Checked, Flavour, Home, check, generation_of
 from reconciler.decide.documents.alike import Alike
 from reconciler.engine.desk import Desk
-from reconciler.engine.directory import File, Listing, listing
+from reconciler.engine.directory import Directory, File, Listing
 from reconciler.engine.prune import TOGETHER, Verdict, judge
 from reconciler.engine.record import Record
 from reconciler.engine.travel import Offer, Travel
@@ -55,7 +54,8 @@ class Library:
         bulk: Executor,
     ) -> None:
         """`changed` queues a key. `records` is shared with the passes."""
-        self._root, self.home, self._desk, self._records = root, home, desk, records
+        self.home, self._desk, self._records = home, desk, records
+        self._directory = Directory(root, strict=home.root)
         self._recorder, self._clock, self._changed = recorder, clock, changed
         self._removal_after, self._bulk = removal_after, bulk
         self._alike = Alike()
@@ -69,6 +69,7 @@ class Library:
         self.refused_here: dict[str, str] = {}  # what the store has and this node cannot read, by key
         self._again: asyncio.Future[float | None] | None = None
         self.verdict = Verdict()
+        self.loaded = asyncio.Event()
         self.real = ""
         self.listed = False
         self.scans = 0
@@ -90,6 +91,7 @@ class Library:
             self._records[key] = record
             self._loaded.add(key)
             self._changed(key)
+        self.loaded.set()
 
     @property
     def held(self) -> set[str]:
@@ -106,7 +108,7 @@ class Library:
     async def scan(self, confirmed: bool = False) -> float | None:
         """Look at the directory; returns the seconds after which a removal is to be judged again."""
         async with self._scanning:
-            listed = await asyncio.to_thread(listing, self._root, self._files, self.home.root)
+            listed = await self._directory.listed(self._files)
             self.real, self.listed = listed.real, listed.readable
             if listed.readable:
                 await self._take_in(listed)
@@ -319,7 +321,7 @@ class Library:
         """
         record = self._records[key]
         try:
-            os.unlink(record.service.source)
+            self._directory.remove(record.service.source)
         except FileNotFoundError:
             pass
         except OSError as fault:

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from reconciler.contracts import Driver
-from reconciler.decide import claims, keys
+from reconciler.decide import asked, claims, keys
+from reconciler.decide.asked import Asked
 from reconciler.decide.documents import Flavour
 from reconciler.decide.travel import needs_stop
 from reconciler.engine.cluster import Cluster
@@ -52,9 +53,13 @@ class Offer:
 
 
 class Shelf(Protocol):
-    """What is in force here; the library. `refused_here`: why the store's is not, by key."""
+    """What is in force here; the library. `refused_here`: why the store's is not, by key.
+
+    loaded  set once it has what was in force before this agent.
+    """
 
     refused_here: dict[str, str]
+    loaded: asyncio.Event
 
     async def take(self, key: str, path: str, flavour: Flavour, content: bytes) -> bool:
         """Put it in force; False when it is refused here."""
@@ -167,6 +172,7 @@ class Travel:
 
     async def run(self) -> None:
         """For ever; raises StoreLost."""
+        await self.shelf.loaded.wait()  # else it would put that in force over what the store has
         await self._cluster.read()
         kept = self._cluster.view.entries
         for key in [k for k in self._records if keys.document(k) not in kept and k not in self._offers]:
@@ -236,19 +242,24 @@ class Travel:
             stop = self._needs_stop(key, stored, offer.service)
             content = base64.b64encode(offer.content).decode()
             shared = Shared(self._node, offer.path, offer.flavour, offer.generation, content)
-            if why := await self._cluster.put_document(offer.service, written(shared), stop):
+            anew = self._asked_anew(key) if stored is None or stored.deleted else ""
+            if why := await self._cluster.put_document(offer.service, written(shared), stop, anew):
                 return why
         self._desk.put_applied_file(key, offer.generation)
         return ""
+
+    def _asked_anew(self, key: str) -> str:
+        """What was asked before it was removed is over, a purge above all; a freeze still stands."""
+        return json.dumps(asked.written(Asked(frozen=self._desk.asked(key).frozen)), sort_keys=True)
 
     def _needs_stop(self, key: str, stored: Shared | None, after: Service) -> str:
         """Compared with what others run it by; where that is not known here, nobody may."""
         record = self._records.get(key)
         if stored is None or stored.generation == after.generation:
             return ""
-        if stored.deleted:
+        if stored.deleted and not _orphaned(record):
             return "it was removed"
-        if record is None or record.deleted or record.service.generation != stored.generation:
+        if record is None or record.service.generation != stored.generation:
             return f"the document of {stored.node} ({stored.path}) is not in force here"
         return needs_stop(record.service, after, self._drivers)
 
@@ -269,6 +280,11 @@ class Travel:
         return any(
             c is None or not claims.free(c, view.sessions) for c in view.claims.get(key, {}).values()
         )
+
+
+def _orphaned(record: Record | None) -> bool:
+    """What it has up stays, and is to be looked after again when its document comes back."""
+    return record is not None and record.deleted and record.service.on_delete == "orphan"
 
 
 def written(shared: Shared) -> str:

@@ -1,13 +1,13 @@
 """A made-up host → one agent on it: the engine as it is, wired as the real one is, on simulated everything.
 
-What differs from `joining` and `daemon`: no directory is watched (services are put in force as values), no
-API listens, and the renewer is a process of its own instead of a thread: it can go on while the rest is
+What differs from `joining` and `daemon`: what files have in them is the name of a value, no API listens,
+and the renewer is a process of its own instead of a thread: it can go on while the rest is
 held up, and ends with it.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from reconciler.engine.wishes import Wishes
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost
 from reconciler.guard.lines import Line
 from reconciler.guard.words import Peer
-from reconciler.model import Outcome, Owner, Resource, Service, State, Step
+from reconciler.model import Outcome, Owner, Resource, State, Step
 from reconciler.operations import Operation
 from reconciler.settings import Settings
 from reconciler.testing.around import SimDisk, SimHub, SimRecorder, SimStore
@@ -45,12 +45,14 @@ from reconciler.testing.guards import SimGuard, SimGuardClient, line
 from reconciler.testing.machines import SimHost, Work
 from reconciler.testing.parts import towards
 from reconciler.testing.processes import Process
-from reconciler.testing.sharing import FenceNode, Versions, fencer, travel
+from reconciler.testing.sharing import FenceNode, fencer
+from reconciler.testing.shelves import SimLibrary, Versions, travel
 from reconciler.testing.things import Do, ThingDrivers, thing_of
 
 AGAIN = 2.0
 OWN_DOING = 0.05
 LOOK = 1.0
+FIRST_LOOK = 5.0
 PLACES = undo.Places("/groups", "/records")
 
 
@@ -61,14 +63,13 @@ class SimAgent:
         self,
         host: SimHost,
         ways: tuple[Way, Way],
-        services: Iterable[Service],
         guards: "Guards",
         ended: Callable[[], None],
         versions: Versions,
         fences: Mapping[str, FenceNode],
     ) -> None:
         host.pids += 1
-        self.host, self.services, self._guards = host, tuple(services), guards
+        self.host, self._guards = host, guards
         self._versions, self._fences = versions, fences
         self.member: Membership | None = None
         self.peer = Peer(host.pids, host.boots)
@@ -176,31 +177,34 @@ class SimAgent:
         guard.back = self.gate.start
         self.statuses = Statuses(self.shared, host.node, lambda: self.standing, {})
         await self._engine()
-        self.travel = travel(self, self._versions)
+        self.library = SimLibrary(self, self._versions)
+        self.travel = travel(self, self.library)
+        self.reconciler.discard = self.library.discard
         parts = (self.cluster.run, self.shared_wishes.run, self.statuses.run, self._told_of_us)
         for part in (*parts, self.travel.run):
             self.main.begin(self._endless(part))
+        await self.library.load()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK):
+                await self.library.settle()
+        self.main.begin(self._endless(self.library.watch))
         if self._fences:
             self.main.begin(fencer(self, self._fences).run())
         for _ in range(2):
             self.main.begin(
                 worker(queue, self._pass, self._report, 30.0, 5.0, self.reconciler.pace), "worker"
             )
-        for service in self.services:
-            self.records[service.key] = Record(
-                service.key, self.host.in_force.setdefault(service.key, service)
-            )
-            queue.add(service.key)
         self.ready = True
 
     async def _engine(self) -> None:
         host, queue, tell = self.host, self.queue, SimRecorder(self.say)
         self.drivers = drivers = ThingDrivers()
-        settings = Settings(
+        self.settings = settings = Settings(
             host.node, Path("/s"), Path("/v"), Path("/r"), max_jobs=8, retry_max=5.0, stable_after=20.0
         )
-        self.desk = Desk(SimDisk(host.disk), host.node, host.boot_id, host.clock, queue.add)
+        self.desk = Desk(SimDisk(host), host.node, host.boot_id, host.clock, queue.add)
         await self.desk.start()
+        host.oracle.begins(host.name, self.desk.node_frozen() is not None)
         host.kernel.memory = self.desk.memory
         self.hub = SimHub(host, self._news)
         host.changed = self._changed
@@ -217,7 +221,7 @@ class SimAgent:
         self.desk.shared, self.wishes.together = self.shared_wishes, self.together
         self.reconciler.jobs, self.reconciler.pace = self.jobs, _AtOnce()
         self.reconciler.passed, self.reconciler.kept = self._passed, self._kept
-        self.reconciler.gone = self.reconciler.discard = lambda key: None
+        self.reconciler.gone = lambda key: self.statuses.put(key, "")
 
     async def _endless(self, act: Callable[[], Any]) -> None:
         while True:
@@ -245,7 +249,9 @@ class SimAgent:
     async def _pass(self, key: str) -> float:
         before = self._frozen(key)
         again_in = await self.reconciler.reconcile(key)
-        record = self.records[key]
+        record = self.records.get(key)
+        if record is None:  # nothing is left of it
+            return again_in
         for step in record.plan.now:
             self.planned[id(step)] = step  # kept, so that no other step has its id
         if before and before == self._frozen(key):

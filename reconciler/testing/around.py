@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.asks import NOT_YET, Ask, Failed
-from reconciler.contracts import Change, Event, Identity, Snapshot, Store
+from reconciler.contracts import Change, Event, Identity, Snapshot
+from reconciler.errors import MayHeal
 from reconciler.model import Owner
 from reconciler.testing.faulty import Way
 from reconciler.testing.machines import SimHost
@@ -41,8 +42,8 @@ class SimStore:
 class SimDisk:
     """A host's own store: an agent that dies has written it or not."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, host: SimHost) -> None:
+        self._host, self._store = host, host.disk
 
     async def read(self, prefix: str) -> Snapshot:
         return await self._store.read(prefix)
@@ -51,6 +52,8 @@ class SimDisk:
         self, compare: Mapping[str, int], puts: Mapping[str, str], deletes: Collection[str] = ()
     ) -> int | None:
         await asyncio.sleep(0.001)
+        if self._host.unkept:
+            raise MayHeal(self._host.unkept)
         revision = await self._store.commit(compare, puts, deletes)
         await asyncio.sleep(0.001)
         return revision

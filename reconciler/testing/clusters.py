@@ -25,7 +25,7 @@ from reconciler.testing.faulty import Way
 from reconciler.testing.machines import Outside, SimHost
 from reconciler.testing.oracle import Oracle
 from reconciler.testing.processes import Process
-from reconciler.testing.sharing import Versions, about_to_apply
+from reconciler.testing.shelves import Versions, about_to_apply
 from reconciler.testing.things import thing_of
 
 STORE = Identity("cluster", "store", 0)
@@ -70,7 +70,7 @@ class Member:
     def _start(self) -> None:
         cluster = self._cluster
         fences = dict.fromkeys(cluster.names, cluster.fence) if cluster.fences else {}
-        given = (cluster.services, self.guards, self._ended, cluster.versions, fences)
+        given = (self.guards, self._ended, cluster.versions, fences)
         self.agent = SimAgent(self.host, self.ways, *given)
 
     def _ended(self) -> None:
@@ -99,7 +99,8 @@ class Member:
 
 class SimCluster:
     def __init__(self, names: Sequence[str], services: Iterable[Service], dice: Random) -> None:
-        self.services, self.dice = tuple(services), dice
+        self.versions, self.dice = Versions(), dice
+        self.services = tuple(self.versions.add(service) for service in services)
         self.oracle = Oracle(self.services)
         self.truth = Truth(self._landed)
         san = San(self.oracle.wrong)
@@ -109,10 +110,8 @@ class SimCluster:
         self.outside = Outside(san, disks=DISKS)
         self.members: list[Member] = []
         self.names = tuple(names)
-        self.versions = Versions()
-        for service in self.services:
-            self.versions.add(service)
         self.fenced_until = 0.0  # one may be under way
+        self.everywhere = False  # each host has every file; else the first one alone
         self.fences = ""  # "": nobody has any; else how they are: works, fails, late
 
     async def begin(self, timings: Sequence[Timing], rates: Sequence[float]) -> None:
@@ -121,6 +120,8 @@ class SimCluster:
             await self.truth.commit({}, {keys.document(service.key): self.versions.in_store(service)})
         for name, timing, rate in zip(self.names, timings, rates, strict=True):
             self.members.append(Member(self, name, name, timing, rate))
+        for member in self.members if self.everywhere else self.members[:1]:
+            member.host.files = {s.key: self.versions.content(s) for s in self.services}
 
     def clone(self, of: Member) -> Member:
         """A copy of its disk, on another machine, under the same name."""
@@ -183,8 +184,13 @@ class SimCluster:
         for agent in agents:
             if why := about_to_apply(agent, service.key):
                 return f"{agent.host.name}: its file {why}"
-            if why := agent.together.behind(agent.records[service.key]):
+            record = agent.records.get(service.key)
+            if record is None or record.deleted:
+                return f"{agent.host.name}: has no document of {service.key} in force"
+            if why := agent.together.behind(record):
                 return f"{agent.host.name}: {why}"
+            if agent.desk.failing:
+                return f"{agent.host.name}: does not keep its state: {agent.desk.failing}"
         return ""
 
     def _unwell(self, service: Service) -> str:

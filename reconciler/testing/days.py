@@ -44,6 +44,7 @@ class Schedule:
     timings, rates  of each host: the name of a profile; how wrong its clock runs
     began, last     the dice as they were when the hosts began, and when all had happened
     first, rest     seconds before the first fault, and after the last one's pause
+    everywhere      each host has the file of every document; else the first one alone
     fences          how those who switch a host off are: works, fails, late; "": there are none
     """
 
@@ -58,6 +59,7 @@ class Schedule:
     rest: float = 0.0
     last: Any = field(default=None, repr=False)
     fences: str = ""
+    everywhere: bool = False
 
     def __str__(self) -> str:
         hosts = zip(self.names, self.timings, self.rates, strict=True)
@@ -104,7 +106,10 @@ def day(seed: int, kinds: Sequence[str] = tuple(KINDS), faults: int = 24, last: 
     fences = dice.choice(("", "", "", "", "works", "works", "fails", "late"))
     timings = tuple("default" if dice.random() < 0.15 else "fast" for _ in names)
     rates = tuple(dice.choice((1 - DRIFT, 1.0, 1 + DRIFT)) for _ in names)
-    schedule = Schedule(seed, names, services, timings, rates, dice.getstate(), fences=fences)
+    everywhere = dice.random() < 0.5
+    schedule = Schedule(
+        seed, names, services, timings, rates, dice.getstate(), fences=fences, everywhere=everywhere
+    )
 
     async def befall(made: Day, cluster: SimCluster, dice: Random) -> bool:
         return await _drawn(made, cluster, dice, kinds, faults)
@@ -143,6 +148,7 @@ def _live(schedule: Schedule, befall: Befall, last: int) -> Day:
         cluster = SimCluster(schedule.names, schedule.services, dice)
         clusters.append(cluster)
         cluster.fences = schedule.fences
+        cluster.everywhere = schedule.everywhere
         await cluster.begin([PROFILES[name] for name in schedule.timings], schedule.rates)
         await cluster.converged(30.0)
         if await befall(made, cluster, dice):
@@ -173,7 +179,8 @@ def _services(dice: Random, names: tuple[str, ...]) -> list[Service]:
             made.append(stack("db", names[::-1], "192.0.2.11", monitor=monitor, failback=failback))
     if dice.random() < 0.2:
         made.append(pair("cache", names, 2))
-    return made
+    ends = ("stop", "stop", "stop", "purge", "orphan")
+    return [replace(service, on_delete=dice.choice(ends)) for service in made]
 
 
 async def _drawn(made: Day, cluster: SimCluster, dice: Random, kinds: Sequence[str], faults: int) -> bool:

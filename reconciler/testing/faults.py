@@ -4,21 +4,17 @@ All of it is within the promise of `docs/safety.md`: a watchdog that resets in t
 by no more than ρ, guards that nothing can hold up between a look at the clock and a pet.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
-from reconciler.errors import MayHeal, NeedsPerson
 from reconciler.testing.clusters import Member, SimCluster
 from reconciler.testing.faulty import Way
+from reconciler.testing.people import Luck, People
 from reconciler.testing.processes import Process, later
-from reconciler.testing.sharing import offer
 from reconciler.testing.things import DOWN, thing_of
 
-T = TypeVar("T")
 LONGEST = 16.0
 """Seconds that a fault lasts at most."""
 
@@ -36,38 +32,12 @@ class Fault:
         return f"{self.kind} of {self.member} ({self.seconds:.1f} s)"
 
 
-class Luck:
-    """What one fault draws: the same as `before`, as far as that goes; the dice go on all the same."""
-
-    def __init__(self, dice: Random, before: Sequence[float] = ()) -> None:
-        self._dice, self._before = dice, list(before)
-        self.drawn: list[float] = []
-
-    def choice(self, among: Sequence[T]) -> T:
-        return among[int(self._draw(self._dice.randrange(len(among)))) % len(among)]
-
-    def randrange(self, below: int) -> int:
-        return int(self._draw(self._dice.randrange(below)))
-
-    def random(self) -> float:
-        return self._draw(self._dice.random())
-
-    def uniform(self, least: float, most: float) -> float:
-        return self._draw(self._dice.uniform(least, most))
-
-    def _draw(self, fresh: float) -> float:
-        self.drawn.append(self._before.pop(0) if self._before else fresh)
-        return self.drawn[-1]
-
-
-class Faults:
+class Faults(People):
     """Of one day. `count`: how many of each kind there were."""
 
     def __init__(self, cluster: SimCluster, dice: Random) -> None:
-        self._cluster, self._all, self._dice = cluster, dice, Luck(dice)
+        super().__init__(cluster, dice)
         self.count: dict[str, int] = {}
-        self._undo: dict[int, Callable[[], None]] = {}
-        self._number, self._healed = 0, False
         self._unlucky = dice.choice((0.3, 0.9))  # how often it befalls one that has something up
 
     def drawn(self, kind: str) -> "Fault":
@@ -98,16 +68,6 @@ class Faults:
             if member.name != member.node and not member.gone:
                 member.gone = member.host.removed = True
                 member.host.off("the clone is removed")
-
-    def _until(self, seconds: float, undo: Callable[[], None]) -> None:
-        self._number += 1
-        number = self._number
-        self._undo[number] = undo
-        later(seconds, self._over, number)
-
-    def _over(self, number: int) -> None:
-        if undo := self._undo.pop(number, None):
-            undo()
 
     # --- the network and the store ---------------------------------------------------------
 
@@ -223,6 +183,24 @@ class Faults:
         run.full = True
         self._until(seconds, lambda: setattr(run, "full", False))
 
+    async def disk_full(self, member: Member, seconds: float) -> None:
+        """Nothing more is kept of what the agent knows."""
+        self._unkept(member, seconds, "database or disk is full", False)
+
+    async def read_only(self, member: Member, seconds: float) -> None:
+        """As the kernel makes it after an error: no document can be removed either."""
+        self._unkept(member, seconds, "attempt to write a readonly database", True)
+
+    def _unkept(self, member: Member, seconds: float, why: str, read_only: bool) -> None:
+        """Two at once: the one that began last ends it."""
+        host = member.host
+        host.unkept, host.read_only = why, read_only
+
+        def undo() -> None:
+            host.unkept, host.read_only = "", False
+
+        self._until(seconds, undo)
+
     # --- things ----------------------------------------------------------------------------
 
     def _in(self, member: Member, things: set[str], seconds: float) -> None:
@@ -253,70 +231,6 @@ class Faults:
         host = member.host
         host.slow = self._dice.choice((0.3, 1.0, 4.0)) * self._dice.random()
         self._until(seconds, lambda: setattr(host, "slow", 0.0))
-
-    # --- people ----------------------------------------------------------------------------
-
-    async def asked(self, member: Member, seconds: float) -> None:
-        service = self._dice.choice(self._cluster.services)
-        verb = self._dice.choice(
-            ("switch", "switch", "giveback", "stop", "start", "restart", "freeze", "thaw")
-        )
-        self.ask(member, service.key, {"verb": verb})
-
-    async def edited(self, member: Member, seconds: float) -> None:
-        """Somebody saves another version of a document on this host."""
-        agent = member.agent
-        if agent is None or not member.running:
-            return
-        service = self._dice.choice(self._cluster.services)
-        made = self._cluster.versions.edited(agent.records[service.key].service, self._dice.random() < 0.2)
-        agent.main.call(0.0, offer, agent, made)
-
-    async def unprovisioned(self, member: Member, seconds: float) -> None:
-        """Its data is to be destroyed: of one whose disk is real."""
-        real = [s for s in self._cluster.services if any(r.kind == "disk.vg" for r in s.resources)]
-        if real and self._dice.random() < 0.3:
-            self.ask(member, self._dice.choice(real).key, {"verb": "unprovision"})
-
-    async def asked_node(self, member: Member, seconds: float) -> None:
-        verb = self._dice.choice(("freeze", "drain", "thaw", "thaw"))
-        scope = self._dice.choice(("node", "node", "cluster"))
-        self.ask(member, "", {"verb": verb, "scope": scope})
-
-    def ask(self, member: Member, key: str, wish: Mapping[str, Any]) -> "asyncio.Task[bool] | None":
-        agent = member.agent
-        if agent is None or not member.running:
-            return None
-
-        if key:
-            self._cluster.oracle.asked_for(key, str(wish["verb"]))
-
-        async def ask() -> bool:
-            with suppress(MayHeal, NeedsPerson):
-                await (
-                    agent.wishes.ask(key, wish, "alice") if key else agent.wishes.ask_node(wish, "alice")
-                )
-                return True
-            return False
-
-        return agent.main.begin(ask(), f"{wish['verb']} {key}")
-
-    async def thawed(self) -> None:
-        """Whatever was asked of whom is taken back; as often as it takes."""
-        wants = [(m, "", {"verb": "thaw", "scope": "node"}) for m in self._cluster.members if not m.gone]
-        await asyncio.sleep(2 * self._cluster.members[0].host.timing.request)  # until all have heard all
-        any_ = self._cluster.members[0]
-        wants.append((any_, "", {"verb": "thaw", "scope": "cluster"}))
-        for service in self._cluster.services:
-            data = ("provision",) if self._cluster.oracle.words(service.name) else ()
-            wants += [(any_, service.key, {"verb": verb}) for verb in ("thaw", "clear", *data)]
-        for member, key, wish in wants:
-            for _ in range(60):
-                task = self.ask(member, key, wish)
-                await asyncio.wait([task], timeout=10) if task else await asyncio.sleep(1)
-                if task and task.done() and task.result():
-                    break
-                await asyncio.sleep(1)
 
 
 ALIKE: Sequence[Mapping[str, Any]] = ({"mute": True}, {"silent": True}, {"late": 1.0})
@@ -361,4 +275,9 @@ KINDS: Mapping[str, Kind] = {
     "asked of a node": Faults.asked_node,
     "edited": Faults.edited,
     "unprovisioned": Faults.unprovisioned,
+    "disk full": Faults.disk_full,
+    "read-only": Faults.read_only,
+    "removed": Faults.removed,
+    "directory lost": Faults.directory,
+    "purged": Faults.purged,
 }

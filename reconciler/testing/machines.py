@@ -15,8 +15,9 @@ from typing import Any
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.contracts import Mark
 from reconciler.decide.timing import Timing
+from reconciler.errors import MayHeal
 from reconciler.guard.lines import Line
-from reconciler.model import Observed, Outcome, Owner, Service, State
+from reconciler.model import Observed, Outcome, Owner, State
 from reconciler.operations import Operation
 from reconciler.testing.disks import San
 from reconciler.testing.kernel import SimKernel
@@ -54,13 +55,15 @@ class SimClock:
 class SimKeepsake:
     """contracts.Keepsake: the secret goes with the boot, the mark stays."""
 
-    def __init__(self, secret: str, mark: Mark) -> None:
-        self._secret, self._mark, self._number = secret, mark, 0
+    def __init__(self, host: "SimHost", mark: Mark) -> None:
+        self._host, self._secret, self._mark, self._number = host, f"secret of {host.boot_id}", mark, 0
 
     def secret(self) -> str:
         return hashlib.sha256(self._secret.encode()).hexdigest()
 
     def new_secret(self) -> None:
+        if self._host.run.full:
+            raise MayHeal("No space left on device")
         self._number += 1
         self._secret = f"{self._secret} {self._number}"
 
@@ -69,6 +72,8 @@ class SimKeepsake:
 
     async def keep(self, mark: Mark) -> None:
         await asyncio.sleep(0.001)
+        if self._host.unkept:
+            raise MayHeal(self._host.unkept)
         self._mark = mark
 
 
@@ -141,7 +146,10 @@ class SimHost:
         self.kernel = SimKernel(node, outside.san, outside.wire, outside.disks, len(outside.wire.hosts) + 1)
         self.kernel.machine = self.kernel.storage.machine = name
         self.parts = Parts(self.kernel, oracle.services.values())
-        self.in_force: dict[str, Service] = {}  # kept on its disk, by key
+        self.files: dict[str, str] = {}  # of the watched directory: what is in them, by key
+        self.mounted, self.read_only = True, False  # that directory; and the root filesystem
+        self.unkept = ""  # why nothing can be written to the state directory
+        self.saved: Callable[[], None] = lambda: None  # told of a file that is another now
         self.stuck: set[str] = set()  # things of which every operation hangs
         self.fails: set[str] = set()  # things of which every operation towards up fails
         self.blind: set[str] = set()  # things that nobody can look at
@@ -163,7 +171,7 @@ class SimHost:
         self.whole = Process(f"{self.name} boot {self.boots}")
         self.clock, self.run, self.watchdog = SimClock(self.rate), Run(), Watchdog()
         mark = self.keepsake.mark() if self.boots > 1 else self.mark
-        self.keepsake: SimKeepsake = SimKeepsake(f"secret of {self.boot_id}", mark)
+        self.keepsake: SimKeepsake = SimKeepsake(self, mark)
         self.things: dict[str, Observed] = {}
         self.busy: dict[str, Busy] = {}
         self.over, self.landed, self.up = None, self.clock.boottime(), True
@@ -201,6 +209,14 @@ class SimHost:
                 self.boot()
 
         later(within, now)
+
+    def save(self, key: str, content: str) -> None:
+        """A document; "": it is removed."""
+        if content:
+            self.files[key] = content
+        else:
+            self.files.pop(key, None)
+        self.saved()
 
     # --- its watchdog ----------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ planned     an operation was in a plan of its own agent's, with a reason
 frozen      nothing is planned for what is frozen
 order       nothing goes down under what stands on it, nothing goes up before what it stands on
 data        nothing is destroyed without the word
+pruned      no document goes that no person removed, purged or gave up as missing
+durable     a node's freeze of which a person was told outlives its agent
 shared      no disk is written by two hosts
 """
 
@@ -19,10 +21,13 @@ from reconciler.decide import claims, keys
 from reconciler.decide.claims import Claim
 from reconciler.decide.order import Order, order
 from reconciler.decide.sessions import Session, read
+from reconciler.engine import travel
 from reconciler.model import Resource, Service, Step
 from reconciler.testing.things import thing_of
 
 LAST = 60
+UNDER_WAY = 15.0
+"""Seconds that a person's word may be on its way to the store."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,15 @@ class Oracle:
         self._standby = {
             thing for thing, (of, rid) in self._owners.items() if _named(of, rid).common.standby
         }
-        self._words: set[str] = set()
+        self._words: dict[str, float] = {}  # and when: the last one
+        self._ever: set[str] = set()  # services whose data may have gone at some time
+        self._meant: set[str] = set()  # documents that may go
+        self._gone: set[str] = set()  # those that are, and of these whose data goes with them
+        self._destroyed_with: set[str] = set()
+        self._asks: dict[
+            str, int
+        ] = {}  # of a freeze or thaw of a node, by machine; what was told of the last
+        self._told: dict[str, bool] = {}
         self._orders: dict[str, Order] = {s.key: order(s.resources) for s in self.services.values()}
         self._up: dict[str, Holding] = {}
         self._sessions: dict[str, Session] = {}
@@ -73,15 +86,26 @@ class Oracle:
     def asked_for(self, service: str, verb: str) -> None:
         """A person's word: from now on its data may go."""
         if verb in ("unprovision", "purge"):
-            self._words.add(service)
+            self._words[service] = asyncio.get_running_loop().time()
+            self._ever.add(service)
+        if verb == "purge":
+            self._meant.add(service)
+
+    def removed(self, service: str) -> None:
+        """A person removed its document alone, or said that what is missing may go."""
+        self._meant.add(service)
 
     def word(self, thing: str) -> bool:
         """Whether somebody said that the data of its service may go."""
-        return self._owners[thing][0].key in self._words
+        return self._owners[thing][0].key in self._words.keys() | self._destroyed_with
+
+    def said(self, service: str) -> bool:
+        """At any time: what it had may be missing for ever."""
+        return service in self._ever
 
     def words(self, what: str) -> bool:
         """The same for a command that names the service's disk."""
-        return any(key.rpartition("/")[2] in what for key in self._words)
+        return any(key.rpartition("/")[2] in what for key in self._words.keys() | self._destroyed_with)
 
     def wrong(self, where: str, rule: str, what: str) -> None:
         self.say(where, f"WRONG: {rule}: {what}")
@@ -148,6 +172,22 @@ class Oracle:
         if steps := [f"{step.act} {step.rid}" for step in plan]:
             self.wrong(where, "frozen", f"{key} is frozen ({why}), and planned is {', '.join(steps)}")
 
+    def asks(self, machine: str) -> int:
+        """To freeze or thaw its node: until an answer comes, it may be so or not."""
+        self._told.pop(machine, None)
+        self._asks[machine] = self._asks.get(machine, 0) + 1
+        return self._asks[machine]
+
+    def answered(self, machine: str, number: int, frozen: bool) -> None:
+        if self._asks[machine] == number:
+            self._told[machine] = frozen
+
+    def begins(self, machine: str, frozen: bool) -> None:
+        """An agent has read what the one before it kept."""
+        if self._told.get(machine, frozen) != frozen:
+            told = "thawed" if frozen else "frozen"
+            self.wrong(machine, "durable", f"a person was told that it is {told}, and it is not")
+
     # --- the store -------------------------------------------------------------------------
 
     def commits(self, puts: Mapping[str, str], phases: Mapping[str, tuple[int, str]]) -> None:
@@ -155,6 +195,8 @@ class Oracle:
         for key, value in puts.items():
             if key.startswith(keys.SESSIONS):
                 self._session(key.removeprefix(keys.SESSIONS), value, phases)
+            elif key.startswith(keys.DOCUMENTS):
+                self._document(key.removeprefix(keys.DOCUMENTS), value)
             elif (place := keys.slot_of(key)) and (claim := claims.read(value)):
                 before = self._claims.get(place[0])
                 self._claims[place[0]] = claim
@@ -165,6 +207,24 @@ class Oracle:
                 self.say("store", f"{place[0]} is claimed by {claim.node} under epoch {claim.epoch}")
                 if before and before.node == claim.node and claim.epoch < before.epoch:
                     self.wrong("store", "epochs", f"{key} goes from epoch {before.epoch} to {claim.epoch}")
+
+    def _document(self, service: str, value: str) -> None:
+        """`on_delete: purge` is a word, too. With another document no word from before counts any more."""
+        shared = travel.read(value)
+        if shared is None or not shared.deleted:
+            late = asyncio.get_running_loop().time() - UNDER_WAY
+            if service in self._gone and self._words.get(service, late) < late:
+                del self._words[service]
+            self._gone.discard(service)
+            self._destroyed_with.discard(service)
+        elif service not in self._gone:
+            self._gone.add(service)
+            self.say("store", f"{service} is removed by {shared.node}")
+            if service not in self._meant:
+                self.wrong("store", "pruned", f"{service} is removed, and nobody removed it")
+            elif self.services[service].on_delete == "purge":
+                self._destroyed_with.add(service)
+                self._ever.add(service)
 
     def _session(self, node: str, value: str, phases: Mapping[str, tuple[int, str]]) -> None:
         record, before = read(value), self._sessions.get(node)

@@ -84,6 +84,10 @@ class ThingDrivers(dict[str, Driver]):
         self[kind] = ThingDriver(kind) if kind.endswith(MADE_UP) else REAL[kind]
         return self[kind]
 
+    def get(self, kind: str, default: Any = None) -> Any:
+        """As a mapping that finds them has it, not as a dict: seen before or not."""
+        return self[kind]
+
 
 def resource(rid: str, service: str, *refs: str, exclusive: str = "", **common: Any) -> Resource:
     """`fs#data` of a service, which stands on the rids it refers to."""

@@ -1,5 +1,6 @@
 """A shelf that puts nothing in force, for those who try what travels to it."""
 
+import asyncio
 from collections.abc import Mapping
 
 
@@ -9,6 +10,8 @@ class Shelf:
     def __init__(self, refused: Mapping[str, str] | None = None) -> None:
         self.refused_here = dict(refused or {})
         self.gone: list[str] = []
+        self.loaded = asyncio.Event()
+        self.loaded.set()
 
     async def take(self, key: str, path: str, flavour: str, content: bytes) -> bool:
         return False

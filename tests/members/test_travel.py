@@ -3,9 +3,13 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from reconciler.decide import keys
+from reconciler.decide.asked import NOBODY, Asked, Frozen, Wish
+from reconciler.decide.asked import read as asked_of
+from reconciler.decide.asked import written as asked_text
 from reconciler.decide.sessions import Level
 from reconciler.engine.record import Record
 from reconciler.engine.travel import NOT_UNDERSTOOD, Offer, Shared, Travel, read, written
@@ -32,6 +36,10 @@ class Desk:
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
+        self.said = NOBODY
+
+    def asked(self, key: str) -> Asked:
+        return self.said
 
     def applied_file(self, key: str) -> str:
         return self.files.get(key, "")
@@ -147,5 +155,62 @@ def test_a_store_that_a_person_accepted_removes_nothing_that_it_never_had():
         assert n2.shelf.gone == [KEY]  # the store it knows: removed while it was away
         assert n1.shelf.gone == []
         assert not n1.travel.settled(KEY, "g1")
+
+    two(story)
+
+
+def test_what_the_store_has_waits_for_what_was_in_force_before():
+    """That would be put in force over it, though older; what was removed meanwhile would not be missed."""
+
+    async def story(bed: Bed, n1: Host, n2: Host) -> None:
+        n1.task.cancel()
+        n1.shelf.loaded.clear()
+        n1.desk.files[KEY] = "g1"
+        task = asyncio.create_task(n1.travel.run())
+        await nap(1)
+        n1.records[KEY] = Record(KEY, web("192.0.2.1", "g1"))
+        assert n1.shelf.gone == []
+        n1.shelf.loaded.set()
+        await nap(0.1)
+        assert n1.shelf.gone == [KEY]
+        task.cancel()
+
+    two(story)
+
+
+def test_what_was_asked_before_it_was_removed_is_over_but_for_a_freeze():
+    """A purge whose end never got to the store would destroy what the next document makes."""
+    frozen = Frozen("bob", 1.0)
+
+    async def story(bed: Bed, n1: Host, n2: Host) -> None:
+        await bed.put(keys.document(KEY), written(Shared("n1", "/s", "yaml", "g1", "", deleted=True)))
+        n1.desk.said = Asked(wish=Wish("purge", "alice", 1.0), frozen=frozen)
+        await bed.put(keys.wish(KEY), json.dumps(asked_text(n1.desk.said)))
+        await nap(0.1)
+        n1.offer(web("192.0.2.1", "g2"))
+        await nap(1)
+        assert stored(bed).generation == "g2"
+        assert asked_of(json.loads(bed.truth.entries(keys.wish(KEY))[keys.wish(KEY)].value)) == Asked(
+            frozen=frozen
+        )
+
+    two(story)
+
+
+def test_what_was_orphaned_is_looked_after_again_where_it_is_up():
+    async def story(bed: Bed, n1: Host, n2: Host) -> None:
+        await bed.put(keys.document(KEY), written(Shared("n1", "/s", "yaml", "g1", "")))
+        await nap(0.1)
+        service = replace(web("192.0.2.1", "g1"), on_delete="orphan")
+        assert await n1.node.cluster.claim(service, (), Level.LEASE) == ""
+        await bed.put(keys.document(KEY), written(Shared("n1", "/s", "yaml", "g1", "", deleted=True)))
+        n1.records[KEY] = Record(KEY, service, deleted=True)
+        await nap(0.1)
+        n2.offer(web("192.0.2.1", "g2"))
+        await nap(1)
+        assert "it was removed" in n2.waits()
+        n1.offer(web("192.0.2.1", "g2"))
+        await nap(1)
+        assert stored(bed).generation == "g2"
 
     two(story)

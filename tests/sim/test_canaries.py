@@ -10,11 +10,13 @@ from dataclasses import replace
 import pytest
 
 from reconciler.decide import claims, placement, situations, timing, turn
-from reconciler.engine import beats, cluster, reconcile, session, together
+from reconciler.engine import beats, cluster, library, reconcile, session, together
 from reconciler.engine.beats import Beats
 from reconciler.engine.cluster import Cluster
+from reconciler.engine.desk import Desk
 from reconciler.engine.follow import Follower
 from reconciler.engine.gate import Gate
+from reconciler.engine.prune import Verdict
 from reconciler.engine.session import OwnSession
 from reconciler.errors import MayHeal
 from reconciler.guard import asked
@@ -138,6 +140,23 @@ def a_stop_destroys(patch):
     patch.setattr(situations, "destroys", lambda resource, decision, asked: True)
 
 
+def a_removal_destroys(patch):
+    """Whatever its document says."""
+    deleted = placement._deleted
+    patch.setattr(placement, "_deleted", lambda service: deleted(replace(service, on_delete="purge")))
+
+
+def whatever_is_missing_was_removed(patch):
+    """Nothing is held back when all documents go at once."""
+    patch.setattr(library, "judge", lambda in_force, missing, *more: Verdict(frozenset(missing)))
+
+
+def nobody_is_told_what_is_not_kept(patch):
+    """Of a disk that is full."""
+    works = Desk._works
+    patch.setattr(Desk, "_works", lambda self, failing: works(self, ""))
+
+
 # --- the guard -----------------------------------------------------------------------------
 
 
@@ -224,6 +243,9 @@ CANARIES = {
     everything_is_free: ("kill",),
     fence_lies: ("silent", "hold"),
     a_stop_destroys: ("asked",),
+    a_removal_destroys: ("removed",),
+    whatever_is_missing_was_removed: ("directory lost",),
+    nobody_is_told_what_is_not_kept: ("disk full", "read-only", "asked of a node", "kill"),
     line_after_the_operation: ("lost", "kill", "silent"),
     late_word_revives: (*CUT, "late"),
     agent_lives_on: ("sluggish", "lost", "silent"),

@@ -9,7 +9,6 @@ from reconciler.errors import NeedsPerson
 from reconciler.model import Owner
 from reconciler.operations import Mount
 from reconciler.testing.faults import Faults
-from reconciler.testing.sharing import offer
 from reconciler.testing.things import DOWN, disks, stack
 from tests.sim.bed import NAMES, play, until
 
@@ -192,7 +191,7 @@ def test_an_edit_on_one_host_is_in_force_where_it_runs():
     async def story(cluster):
         holder, other = cluster.members[:2]
         made = cluster.versions.edited(other.agent.records["root/db"].service, stops=False)
-        offer(other.agent, made)
+        other.host.save("root/db", cluster.versions.content(made))
         await until(lambda: holder.agent.records["root/db"].service is made)
         await until(lambda: cluster.unwell() == "", 30)
 
