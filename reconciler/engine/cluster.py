@@ -93,6 +93,10 @@ class Cluster:
         me = self._holder()
         return mine(service, me.session, self.view) if me else None
 
+    def surely_not(self, service: str) -> bool:
+        """My session of now has no claim of it, as far as the store was heard; without one nobody knows."""
+        return self._holder() is not None and self.follower.ready.is_set() and self.mine(service) is None
+
     async def claim(self, service: Service, wanted: tuple[Thing, ...], level: Level) -> str:
         """ "" once `held` says so, else why it has to wait. May raise MayHeal.
 

@@ -1,7 +1,7 @@
 """A pass's outcome → budgets, the attempt to come up, wishes that are fulfilled, what is remembered."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from reconciler.decide import backoff
@@ -228,8 +228,14 @@ def _start_failed(record: Record, rid: str, budget: Budget, now: float, settings
     return attempt.failed
 
 
-def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: Desk) -> None:
-    """Provisioned, applied, and what an app that was found running stands on."""
+def remember_what_is_seen(
+    record: Record, made: Mapping[str, Situation], desk: Desk, listed: Callable[[Owner], object]
+) -> None:
+    """Provisioned, applied, and what an app that was found running stands on.
+
+    `listed`: by the guard still; nobody would look at what is forgotten, and its line would stay for ever.
+    """
+    applied = desk.applied(record.key)
     memories = desk.memories(record.key)
     for rid, s in made.items():
         owner, observed = Owner(record.key, rid), s.seen
@@ -245,7 +251,8 @@ def remember_what_is_seen(record: Record, made: Mapping[str, Situation], desk: D
                     if name and STOOD_ON + under not in memory:
                         desk.remember(owner, STOOD_ON + under, name, "reboot")
         elif s.goal is Goal.DOWN and settled(Goal.DOWN, observed) and not s.running:
-            desk.put_applied(record.key, rid, None)
+            if rid in applied and not listed(owner):
+                desk.put_applied(record.key, rid, None)
 
 
 def next_wish(wish: Wish, decision: Decision, made: Mapping[str, Situation], order: Order) -> Wish | None:
@@ -266,6 +273,8 @@ def next_wish(wish: Wish, decision: Decision, made: Mapping[str, Situation], ord
             return replace(wish, phase="down", left=wish.left[1:])
         case "unprovision" | "purge" if any(to_destroy(s) for s in made.values()):
             return wish
+        case "unprovision" | "purge" if not (wish.rids or decision.destroy):
+            return wish  # without a session nothing is destroyed
         case _:
             return None
 

@@ -247,7 +247,8 @@ class Reconciler:
         record.goals = as_before(record.goals, {rid: s.goal for rid, s in made.items()})
         record.turning = {rid for rid, s in made.items() if s.successor}
         record.whole = as_before(record.whole, {rid: s.resource for rid, s in made.items()})
-        progress.remember_what_is_seen(record, made, self._desk)
+        listed = self.together.listed if self.together else _nothing
+        progress.remember_what_is_seen(record, made, self._desk, listed)
         busy = any(s.running for s in made.values())
         why = progress.judge_attempt(record, decision, now, self._settings, busy)
         progress.keep_count(record, self._desk)
@@ -329,7 +330,7 @@ class Reconciler:
             if rid not in who.wanted and settled(Goal.DOWN, s.seen) and not s.running:
                 self._observer.forget(Owner(record.key, rid))
         over = record.deleted and not decision.frozen and not self.jobs.of(record.key)
-        over = over and not (self.together and self.together.cluster.mine(record.key))
+        over = over and (self.together is None or self.together.rid_of(record.key))
         if over and progress.nothing_left(record, made):
             self._end(record, decision)
 
@@ -375,6 +376,10 @@ class Reconciler:
         self._recorder.record(
             Event(self._clock.wall(), kind, record.key, rid, reason=reason, text=text, ok=ok)
         )
+
+
+def _nothing(owner: Owner) -> bool:
+    return False
 
 
 def _outcome(record: Record) -> tuple[object, ...]:

@@ -1,7 +1,4 @@
-"""One node's services among those of others → whose turn each is, its claim taken, its claim given back.
-
-What the passes ask besides facts, where several hosts share a store.
-"""
+"""One node's services among those of others → whose turn each is, its claim taken, its claim given back."""
 
 import asyncio
 import json
@@ -12,13 +9,12 @@ from functools import partial
 from typing import Any
 
 from reconciler.contracts import Driver
-from reconciler.decide import claims, hosts, keys, moves, things
+from reconciler.decide import claims, hosts, keys, moves, plan, things
 from reconciler.decide.asked import Asked, Frozen, Wish, frozen
 from reconciler.decide.candidates import candidates
 from reconciler.decide.hosts import Told
 from reconciler.decide.placement import Decision
 from reconciler.decide.plan import Situation as Part
-from reconciler.decide.plan import to_destroy
 from reconciler.decide.sessions import Level
 from reconciler.decide.situations import Seen
 from reconciler.decide.turn import Situation, Turn, foreseen, turn
@@ -237,7 +233,7 @@ class Together:
                 return
             if left:
                 waits.stays, waits.again_in = self._end_left(left), AGAIN
-            elif all(_down(s) and not to_destroy(s) for s in made.values()):
+            elif all(_down(s) and not plan.to_destroy(s) for s in made.values()):
                 waits.stays = await self.cluster.release(record.key)
                 waits.again_in = AGAIN if waits.stays else 0.0
         except (MayHeal, NeedsPerson) as fault:
@@ -367,6 +363,13 @@ class Together:
     async def freeze(self, frozen: Frozen | None) -> None:
         """The whole cluster, or no more. Raises MayHeal."""
         await self.cluster.put_frozen(json.dumps(asdict(frozen)) if frozen else "")
+
+    def rid_of(self, key: str) -> bool:
+        """Beyond doubt no claim of it is left here, and the guard lists nothing of it."""
+        return self.cluster.surely_not(key) and not self._gate.count(key)
+
+    def listed(self, owner: Owner) -> bool:
+        return bool(self._gate.lists(owner))
 
     def forget(self, key: str) -> None:
         self._waits.pop(key, None)

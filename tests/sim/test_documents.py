@@ -111,6 +111,44 @@ def test_what_is_purged_is_made_anew_by_nobody_while_its_document_goes():
     play(story, services=[WEB, DB])
 
 
+async def agent_anew_without_a_session(holder, name):
+    """It reads the store, but writes it late; for less than it takes its guard to stop what it lists."""
+    holder.agent.die("killed")
+    for way in holder.ways:
+        way.late = 1.0
+    await until(lambda: not any(thing.startswith(name) for thing in holder.host.ups()), 3)
+    await asyncio.sleep(0.3)
+    for way in holder.ways:
+        way.late = None
+
+
+def test_a_purge_is_not_done_before_the_data_is_destroyed():
+    """Its agent had no session yet, under which alone data goes: it took it for done (seed 201477)."""
+
+    async def story(cluster):
+        holder = cluster.members[0]
+        ask(cluster, holder, "root/db", "purge")
+        await until(lambda: not holder.host.all_up(["db/app#0"]))
+        await agent_anew_without_a_session(holder, "db/")
+        await until(lambda: not any(known(cluster, "root/db")) and not held(cluster, "root/db"), 60)
+        assert not cluster.outside.san.groups
+
+    play(story, services=[WEB, DB])
+
+
+def test_who_cannot_know_whether_it_holds_a_removed_service_is_not_done_with_it():
+    """Its claim, and what the guard lists, were nobody's any more (seed 201477)."""
+
+    async def story(cluster):
+        holder = cluster.members[0]
+        remove(cluster)
+        await until(lambda: not holder.host.all_up(["web/app#0"]))
+        await agent_anew_without_a_session(holder, "web/")
+        await until(lambda: not any(known(cluster)) and not held(cluster), 60)
+
+    play(story, services=[WEB, DB])
+
+
 def test_an_agent_that_was_away_has_in_force_what_the_store_has():
     """What was in force before it ended was put back over that (seed 200007)."""
 
