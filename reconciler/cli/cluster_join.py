@@ -94,9 +94,9 @@ async def _enter(
     async with reached(host, host.files.reached(own or endpoints)) as (store, _):
         found = await served(store)
     write_endpoints(host.files, list(endpoints))
+    await host.keepsake.keep(remembered(host, found))  # a witness may have been a node of another
     if asked.kind is Kind.WITNESS:
         return
-    await host.keepsake.keep(remembered(host, found))
     steps.done(f"the store in {host.node_file.path}", lambda: _ignored(host.node_file.undo()))
     host.node_file.name_store(etcd, str(let_in.failover_time))
 

@@ -113,9 +113,13 @@ def new_member(host: Host, args: Any) -> None:
     if why := misnamed(host.settings.node):
         raise NeedsPerson(why)
     try:
-        ipaddress.ip_address(args.listen)
+        address = ipaddress.ip_address(args.listen)
     except ValueError:
         raise NeedsPerson(f"{args.listen} is no address of a host: write --listen 10.0.0.1") from None
+    if address.is_unspecified:  # the others would be told to ask themselves
+        raise NeedsPerson(
+            f"{args.listen} is every address of this host: name the one that the others reach it by"
+        )
     ports = (args.client_port, args.peer_port, args.enrol_port)
     if len(set(ports)) < len(ports):
         raise NeedsPerson(f"ports {', '.join(map(str, ports))}: each has to be another one")
@@ -138,6 +142,8 @@ def alone(host: Host) -> None:
             f"this host has a cluster already: {host.node_file.path} names its store: "
             "`standfast cluster status` shows it, `standfast cluster leave` leaves it"
         )
+    if host.unit and host.unit.witness:
+        raise NeedsPerson(f"{host.settings.node} is a witness: `standfast cluster leave` first")
     for path in (host.files.unit, host.files.data, host.files.pki):
         if path.exists():
             raise NeedsPerson(

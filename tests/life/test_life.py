@@ -180,6 +180,8 @@ def test_a_cluster_that_cannot_be_made_leaves_nothing_behind(bed, monkeypatch):
         (("--peer-port", "99999"), "cannot be listened on"),
         (("--listen", "10.9.8.7"), "10.9.8.7:2379 cannot be listened on"),
         (("--listen", "localhost"), "is no address"),
+        (("--listen", "0.0.0.0"), "0.0.0.0 is every address of this host"),
+        (("--listen", "::"), ":: is every address of this host"),
         (("--failover-time", "1s"), "choose at least"),
         (("--failover-time", "soon"), "soon"),
         (("--name", "a,b"), "is no name"),

@@ -101,5 +101,11 @@ def test_two_voters_and_one_is_lost(bed, monkeypatch):
     wait(lambda: b.etcd() or not etcd_keeper.keeper(b.files))
     assert b.standfast("leave", "--local", "--yes") == 0, b.err
     assert b.left() == []
+    # As a witness, too: what it remembers of the store before is no matter.
+    assert b.standfast("witness", "--token", a.token()) == 0, b.err
+    assert b.status()["well"]
+    assert b.standfast("join", "--token", a.token()) == 4
+    assert "b is a witness: `standfast cluster leave` first" in b.err
+    assert b.standfast("leave") == 0, b.err
     assert b.standfast("join", "--accept-two-voters", "--token", a.token()) == 0, b.err
     assert b.status()["voters"] == 2
