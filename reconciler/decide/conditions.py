@@ -43,6 +43,7 @@ class Stalled(StrEnum):
 
     INVALID_DOCUMENT = "InvalidDocument"
     CONFLICTING_DOCUMENTS = "ConflictingDocuments"
+    WAITS_FOR_STOP = "WaitsForStop"  # the document is fit, and takes what its claim has not
     PREFLIGHT_CONFLICT = "PreflightConflict"
     START_FAILED = "StartFailed"
     STOP_STUCK = "StopStuck"

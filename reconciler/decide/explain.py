@@ -38,8 +38,9 @@ def why(
     faults: Sequence[Fault],
     store: str,
     now: float,
+    ways: Sequence[str] = (),
 ) -> tuple[Line, ...]:
-    """`store`: why nothing can be kept at present, "" when all is well."""
+    """`store`: why nothing can be kept at present, "" when all is well. `ways`: what would help."""
     lines: list[Line] = [(0, f"{key} is wanted {_goal(decision.goal)} here")]
     told = {str(asked.standing), str(asked.wish)}  # below, with their age
     lines += [(1, text) for text in decision.because if text not in told]
@@ -51,6 +52,7 @@ def why(
     for rid, part in parts.items():
         if not settled(part.goal, part.seen) or part.running:
             lines += _one(rid, part, waiting.get(rid, ""), now)
+    lines += [(1, text) for text in ways]
     if plan.now:
         lines.append((0, "being done now"))
         lines += [(1, f"{s.rid}: {o}") for s in plan.now for o in s.operations]
@@ -85,6 +87,10 @@ def _people(asked: Asked, now: float) -> list[Line]:
         lines.append((1, f"{standing}: {ago(now - standing.at)} ago{until}{hint}"))
     if asked.wish:
         lines.append((1, f"{asked.wish}: {ago(now - asked.wish.at)} ago, under way"))
+    ended, standing = asked.ended, asked.standing
+    if ended and ended.state != "fulfilled" and not (standing and standing.at > ended.wish.at):
+        how = f"{ended.state}: {ended.message}" if ended.message else ended.state
+        lines.append((1, f"{ended.wish}: {ago(now - ended.wish.at)} ago, {how}"))
     if asked.stopped:
         rids = ", ".join(sorted(asked.stopped))
         lines.append((1, f"stopped on purpose: {rids}; `standfast start --rid` or `clear` ends it"))

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from reconciler.decide.asked import Asked
+from reconciler.decide.asked import MOST_MOVES, Asked
 from reconciler.decide.backoff import Budget
 from reconciler.decide.conditions import Stalled, Trouble
 from reconciler.decide.explain import Part
@@ -25,15 +25,33 @@ from reconciler.model import (
 )
 
 NOT_SEEN = Observed(State.UNKNOWN)
+STUCK = "`standfast stop --force`, `standfast clear`, or reset the node"
+_FAULTS = (
+    ("two files", Stalled.CONFLICTING_DOCUMENTS),
+    ("is not what is in force", Stalled.CONFLICTING_DOCUMENTS),
+    ("was removed on", Stalled.CONFLICTING_DOCUMENTS),
+    ("is not in force yet", Stalled.WAITS_FOR_STOP),
+)
+"""How a fault begins that is none of what the file says."""
 
 
 class Attempt(Protocol):
-    """conflict: which check before a start failed, and how. failed: why a start did, a while ago."""
+    """conflict: which check before a start failed, and how. failed: why a start did, a while ago.
+
+    Nothing starts before `conflict_until`, `failed_until` (loop time). stays: why it should move, and
+    was moved too often to.
+    """
 
     @property
     def conflict(self) -> str: ...
     @property
+    def conflict_until(self) -> float: ...
+    @property
     def failed(self) -> str: ...
+    @property
+    def failed_until(self) -> float: ...
+    @property
+    def stays(self) -> str: ...
 
 
 class Passed(Protocol):
@@ -131,18 +149,44 @@ def trouble(passed: Passed, store: str) -> Trouble | None:
     """`store`: why nothing can be kept at present, "" when all is well."""
     if stuck := {rid: b for rid, b in passed.stops.items() if passed.goals.get(rid) is Goal.DOWN}:
         rid, budget = next(iter(stuck.items()))
-        todo = "`standfast stop --force`, `standfast clear`, or reset the node"
-        return Trouble(Stalled.STOP_STUCK, f"{rid} cannot be stopped: {budget.last}; ways out: {todo}")
+        return Trouble(Stalled.STOP_STUCK, f"{rid} cannot be stopped: {budget.last}; ways out: {STUCK}")
     if passed.attempt.conflict:
         text = f"start aborted due to resource {passed.attempt.conflict}"
         return Trouble(Stalled.PREFLIGHT_CONFLICT, text)
     if passed.decision and passed.decision.code in FAILED:
         return Trouble(Stalled.START_FAILED, passed.attempt.failed)
     if passed.faults:
-        two = passed.faults[0].what.startswith("two files")
-        reason = Stalled.CONFLICTING_DOCUMENTS if two else Stalled.INVALID_DOCUMENT
+        reason = next((r for said, r in _FAULTS if passed.faults[0].what.startswith(said)), None)
+        reason = reason or Stalled.INVALID_DOCUMENT
         more = f" (and {len(passed.faults) - 1} more)" if len(passed.faults) > 1 else ""
         return Trouble(reason, " ".join(f"{passed.faults[0]}{more}".split()))
     if store:
         return Trouble(Stalled.STORE_UNREACHABLE, store)
     return None
+
+
+def ways(passed: Passed, now: float) -> tuple[str, ...]:
+    """What would take away what is in the way, if that is not what a part waits for. `now`: loop time."""
+    name, attempt = passed.service.key.removeprefix("root/"), passed.attempt
+    short = any(not settled(passed.goals.get(rid, Goal.NONE), seen) for rid, seen in passed.seen.items())
+    found: list[str] = []
+    if any(passed.goals.get(rid) is Goal.DOWN for rid in passed.stops):
+        found.append(f"a stop is stuck, and nothing that it keeps is given away: {STUCK}")
+    if attempt.conflict:
+        again = _in(attempt.conflict_until, now)
+        found.append(
+            f"checked again{again}, and when its document changes; `standfast clear {name}` at once"
+        )
+    if attempt.failed:
+        again = _in(attempt.failed_until, now) or " after a while"
+        found.append(f"it may be started here again{again}; `standfast clear {name}` at once")
+    if attempt.stays and short:
+        found.append(
+            f"it was moved {MOST_MOVES} times within the hour by itself, and is repaired where it is: "
+            f"`standfast switch {name}` moves it"
+        )
+    return tuple(found)
+
+
+def _in(until: float, now: float) -> str:
+    return f" in {until - now:.0f} s" if until > now else ""

@@ -89,9 +89,8 @@ class View:
         parts = shown.parts(record, commands, now - loop_now)
         if record.decision is None:
             return {"lines": [{"indent": 0, "text": f"{record.key} was not looked at yet"}]}
-        lines = why(
-            record.key, record.decision, asked, parts, record.plan, record.faults, self._desk.failing, now
-        )
+        said = (record.plan, record.faults, self._desk.failing, now, shown.ways(record, loop_now))
+        lines = why(record.key, record.decision, asked, parts, *said)
         return {"lines": [{"indent": indent, "text": text} for indent, text in lines]}
 
 

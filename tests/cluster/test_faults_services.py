@@ -5,7 +5,7 @@ import json
 import time
 
 from tests.cluster.bed import needs_cluster
-from tests.cluster.host import HOME
+from tests.cluster.host import HOME, Host
 from tests.cluster.members import ADDRESS, DATA, FAST, document
 from tests.cluster.unit import Unit
 
@@ -16,6 +16,12 @@ echo begun >> {HOME}/slow.log
 sleep 30
 echo ended >> {HOME}/slow.log
 """
+
+
+def stalled(host: Host) -> str:
+    """The reason of its condition."""
+    found = host.json("status", "web")["items"][0]["status"]["conditions"]
+    return next(str(one["reason"]) for one in found if one["type"] == "Stalled")
 
 
 def test_start_failed_on_one_node(two):
@@ -71,6 +77,7 @@ def test_device_edited_while_in_use(two):
     time.sleep(2)
     assert two.answering() == "n1"
     assert "waits for stop" in host.cli("why", "web") + host.cli("status", "web")
+    assert stalled(host) == "WaitsForStop"
     host.cli("stop", "web")
     host.cli("start", "web")
     two.up_on("n1", "n2")
@@ -101,6 +108,7 @@ def test_document_different_on_two_nodes(two):
     program = two.held_since("n1")
     n2.write("web.yaml", document(tuple(two.hosts), app="of n2"))
     two.bed.until(lambda: "another one was applied later, on n2" in n1.cli("why", "web"), what="n1")
+    assert stalled(n1) == "ConflictingDocuments"
     assert two.held_since("n1") == program
     assert two.answering() == "n1"
     two.never_twice()

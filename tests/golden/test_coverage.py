@@ -59,6 +59,7 @@ WITHOUT = {"Claims"}  # in the same pass it becomes Wanted or Waits
 UNDECIDED = {  # known to the engine only: of files, passes and the store
     Stalled.INVALID_DOCUMENT,
     Stalled.CONFLICTING_DOCUMENTS,
+    Stalled.WAITS_FOR_STOP,
     Stalled.WISH_REFUSED,
     Stalled.PASS_FAILED,
     Stalled.STORE_UNREACHABLE,

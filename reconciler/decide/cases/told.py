@@ -60,7 +60,8 @@ def told(case: Case) -> Told:
     for one in case.ones:
         given, end = judged(one.given, one.view, case)
         took = _took(one.given, given)
-        passed = left(given, end)
+        acts = _monitored(given, end, case)
+        passed = left(given, end, acts.why if acts and not acts.asked else "")
         running = {rid for rid, s in end.parts.items() if s.running}
         reports = shown.reports(passed, end.turn.asked, running, given.look.memories)
         name = services.shown(one.key)
@@ -137,9 +138,16 @@ def _took(before: Inputs, after: Inputs) -> dict[str, str]:
     return {"claim": f"taken, with {', '.join(mine.things) or 'nothing else'}" if mine else ""}
 
 
-def left(given: Inputs, end: Decided) -> Passed:
-    here = given.here
-    conflict = given.counted.conflict
+def left(given: Inputs, end: Decided, stays: str = "") -> Passed:
+    """`stays`: why it should move, and was moved too often to."""
+    counted, here = given.counted, given.here
+    attempt = SimpleNamespace(
+        conflict=counted.conflict,
+        conflict_until=counted.conflict_until,
+        failed=here.start_failed,
+        failed_until=0.0,
+        stays=stays,
+    )
     return Passed(
         given.service,
         end.decision,
@@ -147,9 +155,9 @@ def left(given: Inputs, end: Decided) -> Passed:
         {rid: s.resource for rid, s in end.parts.items()},
         {rid: s.seen for rid, s in end.parts.items()},
         {rid: s.goal for rid, s in end.parts.items()},
-        given.counted.budgets,
-        given.counted.stops,
-        SimpleNamespace(conflict=conflict, failed=here.start_failed),
+        counted.budgets,
+        counted.stops,
+        attempt,
     )
 
 
@@ -206,8 +214,9 @@ def _monitored(given: Inputs, end: Decided, case: Case) -> Verdict | None:
 def _why(given: Inputs, end: Decided, passed: Passed, case: Case) -> tuple[str, str]:
     # Instants of budgets are loop time.
     parts = shown.parts(passed, {}, given.here.now - given.counted.now)
+    ways, now = shown.ways(passed, given.counted.now), given.here.now
     lines: list[Line] = list(
-        why(given.service.key, end.decision, given.asked, parts, end.plan, (), "", given.here.now)
+        why(given.service.key, end.decision, given.asked, parts, end.plan, (), "", now, ways)
     )
     neighbours: tuple[Line, ...] = ()
     if near := given.near:
