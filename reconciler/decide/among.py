@@ -1,13 +1,23 @@
 """A service, its claims and the nodes → who holds it, and of the others who could: lines of `why`."""
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 from reconciler.decide.asked import Asked
 from reconciler.decide.candidates import Peer, candidates
 from reconciler.decide.claims import Claim, free, kept_from, slots
 from reconciler.decide.explain import Line
-from reconciler.decide.sessions import Level, Session
-from reconciler.model import Service
+from reconciler.decide.sessions import Level, Session, takeover
+from reconciler.model import Goal, Service, State, nothing
+
+SILENT = 0.25
+"""Of the time after which a silent node is dead: less is between two renewals."""
+AS_WANTED = {
+    Goal.UP.value: (State.UP.value, State.STANDBY_UP.value, State.NA.value),
+    Goal.STANDBY.value: (State.STANDBY_UP.value, State.NA.value),
+    Goal.DOWN.value: (State.DOWN.value, State.STANDBY_DOWN.value, State.NA.value, State.ELSEWHERE.value),
+}
 
 
 def among(
@@ -17,11 +27,15 @@ def among(
     peers: Mapping[str, Peer],
     asked: Asked,
     needed: Level,
+    still: Mapping[str, float] | None = None,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Line, ...]:
     """Nothing to say of a service that has one node.
 
     asked   of all nodes.
     needed  the level that a dead holder must have had to be succeeded by itself.
+    still   seconds for which a node's beat has not moved.
+    others  instances of it on other nodes, as those tell of them and the API shows them.
     """
     if len(service.nodes) < 2:
         return ()
@@ -33,7 +47,9 @@ def among(
         elif free(claim, sessions):
             held[claim.node] = f"held it until its session ended (epoch {claim.epoch})"
         else:
-            held[claim.node] = f"holds it (slot {slot}, epoch {claim.epoch})"
+            node, silent = claim.node, (still or {}).get(claim.node)
+            silence = _silence(service, node, sessions.get(node), needed, silent)
+            held[node] = f"holds it (slot {slot}, epoch {claim.epoch}){silence}"
     kept = _kept(service, claims, sessions, needed)
     found, standing = candidates(service, peers), asked.standing
     stopped = standing.node if standing and standing.verb == "stop" else ""
@@ -49,7 +65,41 @@ def among(
         if held.get(name, "").startswith("holds"):
             said = said[:1]
         lines.append((1, f"{name}: {'; '.join(said)}"))
+        if held.get(name, "").startswith("holds"):
+            lines += _short(name, (others or {}).get(name, nothing()))
     return tuple(lines)
+
+
+def _silence(
+    service: Service, node: str, session: Session | None, needed: Level, still: float | None
+) -> str:
+    """What nobody takes it over for yet, though its holder may be dead; "" when it is heard of."""
+    if session is None:
+        return ""
+    name = service.key.removeprefix("root/")
+    if math.isinf(session.wait):
+        here = "`standfast node maintenance --off` there"
+        off = f"`standfast takeover {name} --confirmed-off {node}`"
+        return f", in maintenance: nobody takes it over before {here}, or {off} once that is off for sure"
+    if session.fencing:
+        return f", and {session.fencing} has begun to fence it: free once that is confirmed"
+    if still is None or still < SILENT * session.wait:
+        return ""
+    why = takeover(session.level, needed, False)
+    return f", not heard of for {still:.0f} s: {why or f'free after {session.wait:g} s without a word'}"
+
+
+def _short(node: str, instance: Mapping[str, Any]) -> list[Line]:
+    """What of it is not where it is wanted on the node that holds it, as that node says."""
+    found: list[Line] = []
+    for rid, part in instance.get("resources", {}).items():
+        if part["state"] in AS_WANTED.get(part["goal"], (part["state"],)):
+            continue
+        why = part["waiting"] or next((one["text"] for one in part["log"]), "")
+        found.append(
+            (2, f"{rid} is {part['state']} there, wanted {part['goal']}{f': {why}' if why else ''}")
+        )
+    return [*found, (2, f"`standfast why` on {node} says more")] if found else []
 
 
 def _kept(

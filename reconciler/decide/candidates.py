@@ -16,6 +16,7 @@ V = TypeVar("V")
 
 UNORDERED = "is as good as any other: placement: none gives no order, a person chooses (`switch --to`)"
 
+THAWS = "`standfast thaw --node` there ends it"
 LEAST_MEMORY, LEAST_SWAP = 2.0, 10.0
 """Percent that must be available; below it a node takes on nothing new."""
 
@@ -149,15 +150,15 @@ def _obstacle(service: Service, peer: Peer | None, peers: Mapping[str, Peer]) ->
     """Why this node may not; the first reason that holds."""
     key = service.key
     if peer is None:
-        return "has never been seen"
+        return "has never been seen: no agent of that name has joined"
     if not peer.alive:
-        return "has no open session"
+        return "has no open session: its agent does not run, or does not reach the store"
     if peer.maintenance:
-        return "is in maintenance"
+        return "is in maintenance: `standfast node maintenance --off` there ends it"
     if peer.frozen:
-        return f"is frozen: {peer.frozen}"
+        return f"is frozen: {peer.frozen}; {THAWS}"
     if peer.drained:
-        return f"is {peer.drained}"
+        return f"is {peer.drained}; {THAWS}"
     if service.env == "PRD" and peer.env != "PRD":
         return f"is a {peer.env} node, the service is PRD"
     if key in peer.cannot:

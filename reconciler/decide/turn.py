@@ -140,7 +140,7 @@ def _holder(service: Service, wanted: Decision, asked: Asked, here: Situation) -
     if move and not _arrived(move, here.node):
         return Turn(_leaves(wanted, "Moves", str(move)), "release", False, asked)
     if here.drained:
-        return Turn(_leaves(wanted, "Drained", f"this node is {here.drained}"), "release", False, asked)
+        return Turn(_leaves(wanted, "Drained", _drained(here)), "release", False, asked)
     if move:
         up = Decision(ServiceGoal.UP, "AskedSwitch", (*wanted.because, str(move)))
     elif wanted.goal is ServiceGoal.STANDBY:  # orchestrate: start, and a person moved it here
@@ -178,7 +178,7 @@ def _other(
     if wanted.goal is ServiceGoal.STANDBY and not _move(asked.wish):
         return Turn(wanted, "", False, asked)
     if here.drained:
-        return Turn(_waits(wanted, "NotCandidate", f"this node is {here.drained}"), "", False, asked)
+        return Turn(_waits(wanted, "NotCandidate", _drained(here)), "", False, asked)
     ranked = _ranked(service, asked, here, standing)
     if here.node not in ranked.ranked:
         why = ranked.excluded.get(here.node, "this node is not among its nodes")
@@ -243,6 +243,10 @@ def _is_free(claim: Claim | None, slot: int, here: Situation) -> bool:
     if slot not in here.claims:
         return True
     return claim is not None and free(claim, here.sessions)
+
+
+def _drained(here: Situation) -> str:
+    return f"this node is {here.drained}; `standfast thaw --node` ends it"
 
 
 def held_by(here: Situation) -> str:

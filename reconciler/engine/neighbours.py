@@ -91,7 +91,8 @@ class Neighbours:
         view = self._cluster.view
         held = view.claims.get(service.key, {})
         needed = claims.needed(service, self._together.drivers)
-        return list(among(service, held, view.sessions, self._cluster.peers.all, asked, needed))
+        told = self._still(), self.others(service.key)
+        return list(among(service, held, view.sessions, self._cluster.peers.all, asked, needed, *told))
 
     def seen(self) -> dict[str, Any]:
         """`cluster` of node.json."""

@@ -15,6 +15,8 @@ def test_node_crashed(two):
     began = time.monotonic()
     two.units["n1"].stay_down()
     two.hosts["n1"].crash()
+    n2 = two.hosts["n2"]
+    two.bed.until(lambda: "not heard of for" in n2.cli("why", "web"), what="n2 does not say that it waits")
     two.up_on("n2")
     took = time.monotonic() - began
     assert took < TAKEN + 0.5, f"{took:.1f} s"
@@ -92,6 +94,7 @@ def test_node_in_maintenance(two):
     two.units["n1"].stay_down()
     n1.kill_agent()
     time.sleep(FAST.failover + 1)
+    assert "in maintenance: nobody takes it over" in n2.cli("why", "web")
     assert two.held_since("n1") == program
     assert two.answering() == "n1"
     two.units["n1"].start()

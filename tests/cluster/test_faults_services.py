@@ -65,6 +65,8 @@ def test_stop_hanging_during_a_move(two):
     two.bed.until(lambda: "app#hangs" in host.cli("status", "web"))
     host.cli("switch", "web", "--to", "n2", "--no-wait")
     two.bed.until(lambda: "stuck" in host.cli("why", "web"), within=15)
+    there = "app#hangs is up there, wanted down: stuck: "
+    two.bed.until(lambda: there in two.hosts["n2"].cli("why", "web"), what="n2 does not say how it does")
     assert two.answering() != "n2"
     assert host.json("mon", "web")["items"][0]["status"]["claims"][0]["node"] == "n1"
     two.never_twice()

@@ -97,9 +97,14 @@ def test_order(fields, changes, ranked):
 @pytest.mark.parametrize(
     ("fields", "change", "why"),
     [
-        ({}, {"alive": False}, "has no open session"),
-        ({}, {"maintenance": True}, "is in maintenance"),
-        ({}, {"frozen": "by bob (disk swap)"}, "is frozen: by bob (disk swap)"),
+        ({}, {"alive": False}, "has no open session: its agent does not run, or does not reach the store"),
+        ({}, {"maintenance": True}, "is in maintenance: `standfast node maintenance --off` there ends it"),
+        (
+            {},
+            {"frozen": "by bob (disk swap)"},
+            "is frozen: by bob (disk swap); `standfast thaw --node` there ends it",
+        ),
+        ({}, {"drained": "drained by bob"}, "is drained by bob; `standfast thaw --node` there ends it"),
         ({"env": "PRD"}, {}, "is a TST node, the service is PRD"),
         ({}, {"cannot": {"root/svc": "no device br0"}}, "no device br0"),
         ({}, {"failed": {"root/svc": "app#0: exit 1"}}, "a start failed there: app#0: exit 1"),
@@ -116,7 +121,10 @@ def test_who_may_not_is_told_why(fields, change, why):
 
 def test_a_node_nobody_has_seen_is_no_candidate():
     made = candidates(svc(nodes=("n1", "n9")), peers())
-    assert (made.ranked, dict(made.excluded)) == (("n1",), {"n9": "has never been seen"})
+    assert (made.ranked, dict(made.excluded)) == (
+        ("n1",),
+        {"n9": "has never been seen: no agent of that name has joined"},
+    )
 
 
 def test_spread_is_stable_and_spreads():

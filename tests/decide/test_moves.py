@@ -61,7 +61,8 @@ def test_what_leads_nowhere(verb, changes, why):
             {},
             wish("switch", away="n1"),
             {"n2": {"alive": False}, "n3": {"drained": "drained by bob"}},
-            "no other node may take it: n2 has no open session; n3 is drained by bob",
+            "no other node may take it: n2 has no open session: its agent does not run, or does not "
+            "reach the store; n3 is drained by bob; `standfast thaw --node` there ends it",
         ),
         ({"nodes": ("n1",)}, wish("switch", away="n1"), {}, "no other node may take it: it has no other"),
         ({"state": "stopped"}, wish("switch", to="n2"), {}, "git says stopped (/s/web.yaml:4)"),

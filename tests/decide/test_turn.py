@@ -209,7 +209,9 @@ def test_why_a_node_waits_is_said():
     assert made.decision.reason == "n1 comes first; tried here after 2 s if it is free still"
     assert turn(WEB, UP, NOBODY, here(claim="n3")).decision.reason == "n3 holds it"
     frozen = here("n1", n1={"frozen": "by bob (disk swap)"})
-    assert turn(WEB, UP, NOBODY, frozen).decision.reason == "n1 is frozen: by bob (disk swap)"
+    assert turn(WEB, UP, NOBODY, frozen).decision.reason == (
+        "n1 is frozen: by bob (disk swap); `standfast thaw --node` there ends it"
+    )
 
 
 def test_nobody_waits_for_a_node_where_it_was_stopped():

@@ -221,7 +221,12 @@ def _why(given: Inputs, end: Decided, passed: Passed, case: Case) -> tuple[str, 
     neighbours: tuple[Line, ...] = ()
     if near := given.near:
         needed = claims.needed(given.service, case.drivers)
-        neighbours = among(given.service, near.claims, near.sessions, near.peers, given.asked, needed)
+        silent = {
+            name: seconds(said["silent"]) for name, said in case.cluster.nodes.items() if "silent" in said
+        }
+        neighbours = among(
+            given.service, near.claims, near.sessions, near.peers, given.asked, needed, silent
+        )
     return _lined(lines), _lined(neighbours)
 
 
