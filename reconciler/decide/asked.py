@@ -101,6 +101,7 @@ class Asked:
     """All that operators asked of one service; and when it was moved without being asked.
 
     stopped  rids stopped on purpose (flag X). moves: of the last hour.
+    fresh    the last word after which old failures count no more, on every host; None on one alone.
     """
 
     standing: Wish | None = None
@@ -109,6 +110,7 @@ class Asked:
     stopped: frozenset[str] = field(default_factory=frozenset)
     ended: Ended | None = None
     moves: tuple[float, ...] = ()
+    fresh: Wish | None = None
 
     def ended_as(self, state: str, message: str = "") -> "Asked":
         """The one-off wish has ended so."""
@@ -168,6 +170,7 @@ def written(asked: Asked) -> dict[str, Any]:
         "stopped": sorted(asked.stopped),
         "ended": asdict(asked.ended) if asked.ended else None,
         "moves": list(asked.moves),
+        "fresh": asdict(asked.fresh) if asked.fresh else None,
     }
 
 
@@ -180,6 +183,7 @@ def read(stored: Mapping[str, Any]) -> Asked:
         frozenset(stored.get("stopped", ())),
         _ended(stored.get("ended")),
         tuple(stored.get("moves", ())),
+        _wish(stored.get("fresh")),
     )
 
 

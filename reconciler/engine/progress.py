@@ -26,6 +26,7 @@ SETTLE = 10.0
 its `start_timeout` or `stop_timeout` where it has one."""
 LOOK_AGAIN = 0.5
 NO_BUDGET = Budget()
+NO_FRESH_START = ("freeze", "thaw", "abort")
 FAILURES, UP_AS = "failures", "up as"
 """Memory keys: failures in a row of a resource; the generation that was up whole, of a service."""
 
@@ -284,3 +285,34 @@ def nothing_left(record: Record, made: Mapping[str, Situation]) -> bool:
     if record.service.on_delete == "orphan":
         return True
     return all(settled(Goal.DOWN, s.seen) and not s.running and not to_destroy(s) for s in made.values())
+
+
+def begin_afresh(record: Record, wish: Wish) -> None:
+    """A person's word is a fresh start: old failures are forgotten, of a part if it is about a part."""
+    record.fresh = wish.id
+    if wish.verb in NO_FRESH_START:
+        return
+    if wish.verb == "clear" and wish.rids:
+        mine = {rid for rid, r in record.whole.items() if named(r, wish.rids)}
+        for kept in (record.budgets, record.stops):
+            for rid in mine & kept.keys():
+                del kept[rid]
+        return
+    record.budgets = {rid: Budget() for rid in record.budgets}
+    record.stops.clear()
+    attempt = record.attempt
+    attempt.failed, attempt.conflict = "", ""
+    attempt.failed_until = attempt.conflict_until = 0.0
+    if wish.verb == "clear":
+        record.attempt = Attempt()
+    elif wish.verb in ("start", "stop") and not (wish.rids or wish.upto or wish.downto):
+        record.forced = frozenset(record.whole) if wish.force else frozenset()
+
+
+def heard_elsewhere(record: Record, wish: Wish | None, node: str) -> None:
+    """The same, where somebody asked on another host. A record that is new has nothing to forget."""
+    if wish is None or wish.id == record.fresh:
+        return
+    if record.passes and wish.node in ("", node):
+        begin_afresh(record, wish)
+    record.fresh = wish.id

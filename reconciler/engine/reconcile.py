@@ -67,6 +67,7 @@ class Reconciler:
         if not record.passes and not record.seen:
             progress.recall(record, self._desk)
         asked = self._what_is_asked(key)
+        progress.heard_elsewhere(record, asked.fresh, self._settings.node)
         here, service, everything = self._here_now(record), record.service, asked
         basis = self._basis(record)  # before anything is waited for: the claim is, too
         wanted = decide(service, asked.on(here.node), here, record.deleted)

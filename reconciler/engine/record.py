@@ -71,6 +71,7 @@ class Record:
     settling: dict[str, str] = field(default_factory=dict)  # its command ended well, its check lags behind
     attempt: Attempt = field(default_factory=Attempt)
     forced: frozenset[str] = frozenset()
+    fresh: str = ""  # the id of the word after which what was counted until then was forgotten
     handed_over: bool = False  # its last holder gave it back: what it had is surely gone there
     refused: str = ""  # why an operation towards up was refused, until that loop time
     refused_until: float = 0.0

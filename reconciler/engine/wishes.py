@@ -7,13 +7,13 @@ from typing import Any
 
 from reconciler.contracts import Clock, Event, Recorder
 from reconciler.decide.asked import Asked, Frozen, Wish
-from reconciler.decide.backoff import Budget
 from reconciler.decide.heard import heard, under_way
 from reconciler.decide.moves import MOVES
 from reconciler.decide.parts import States, in_the_way
-from reconciler.decide.placement import named, refusal
+from reconciler.decide.placement import refusal
+from reconciler.engine import progress
 from reconciler.engine.desk import Desk
-from reconciler.engine.record import Attempt, Record
+from reconciler.engine.record import Record
 from reconciler.engine.together import Together
 from reconciler.errors import NeedsPerson
 from reconciler.model import State
@@ -42,10 +42,12 @@ class Wishes:
         states = self._states(record, wish)
         if why := in_the_way(record.service, wish, asked, frozen, states):
             raise NeedsPerson(f"{key}: {why}")
-        self._fresh(record, wish)
+        progress.begin_afresh(record, wish)
         everything = record.whole.values() if wish.verb == "clear" else record.service.resources
         up = {rid for rid, state in states.items() if state in (State.UP, State.NA)}
         after = heard(wish, self._desk.asked(key), everything, up, frozen is not None)
+        if self.together and wish.verb not in progress.NO_FRESH_START:
+            after = replace(after, fresh=wish)  # the other hosts have failures of their own
         self._desk.put_asked(key, after)
         text = str(wish) + (f", for {wish.until - wish.at:.0f} s" if wish.until else "")
         self._recorder.record(Event(wish.at, "wish", key, reason=wish.verb.capitalize(), text=text))
@@ -133,26 +135,6 @@ class Wishes:
             node=self.together.node if self.together and request.get("local") else "",
             to=str(request.get("to") or ""),
         )
-
-    def _fresh(self, record: Record, wish: Wish) -> None:
-        """A person's word is a fresh start: old failures are forgotten, of a part if it is about a part."""
-        if wish.verb in ("freeze", "thaw", "abort"):
-            return
-        if wish.verb == "clear" and wish.rids:
-            mine = {rid for rid, r in record.whole.items() if named(r, wish.rids)}
-            for kept in (record.budgets, record.stops):
-                for rid in mine & kept.keys():
-                    del kept[rid]
-            return
-        record.budgets = {rid: Budget() for rid in record.budgets}
-        record.stops.clear()
-        attempt = record.attempt
-        attempt.failed, attempt.conflict = "", ""
-        attempt.failed_until = attempt.conflict_until = 0.0
-        if wish.verb == "clear":
-            record.attempt = Attempt()
-        elif wish.verb in ("start", "stop") and not (wish.rids or wish.upto or wish.downto):
-            record.forced = frozenset(record.whole) if wish.force else frozenset()
 
 
 def _stands(wish: Wish, asked: Asked) -> bool:
