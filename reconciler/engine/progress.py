@@ -1,7 +1,7 @@
 """A pass's outcome → budgets, the attempt to come up, wishes that are fulfilled, what is remembered."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.decide import backoff
@@ -19,6 +19,8 @@ from reconciler.settings import Settings
 
 CONFLICT_WAIT = 30.0
 START_FAILED_FIRST = 10.0
+BLOCKED_LONG = 10.0
+"""Seconds that a start waits for what this host lacks, if another node may take the service."""
 YOUNG = 0.5
 """A program that ends within so many seconds after its start has failed to start."""
 SETTLE = 10.0
@@ -181,11 +183,17 @@ def job_ended(record: Record, ended: Ended, now: float, settings: Settings) -> N
 
 
 def judge_attempt(
-    record: Record, decision: Decision, now: float, settings: Settings, busy: bool = False
+    record: Record,
+    decision: Decision,
+    now: float,
+    settings: Settings,
+    busy: bool = False,
+    others: Callable[[], Sequence[str]] = tuple,
 ) -> str:
     """Follow an attempt to come up; returns why it failed, once, when it just did.
 
-    `busy`: a job runs, or did when the facts were read.
+    busy    a job runs, or did when the facts were read.
+    others  nodes that may take the service, too.
     """
     attempt = record.attempt
     if decision.goal is not ServiceGoal.UP or record.up_as_wanted():
@@ -193,6 +201,9 @@ def judge_attempt(
     if decision.goal is not ServiceGoal.UP:
         if decision.code not in FAILED:
             record.attempt = Attempt()
+        elif attempt.blocked and not _lacks(record, attempt.blocked):
+            # What it lacked is there.
+            attempt.failed_until = min(attempt.failed_until, now + LOOK_AGAIN)
         return ""
     up = [rid for rid, goal in record.goals.items() if goal in UPWARD]
     if record.up_as_wanted():
@@ -214,15 +225,46 @@ def judge_attempt(
     for rid in up:
         resource, budget = record.whole[rid], record.budgets.get(rid)
         if budget and not resource.common.optional and budget.spent(resource.common.restart):
-            return _start_failed(record, rid, budget, now, settings)
-    return ""
+            wait = backoff.delay(
+                attempt.failures + 1, START_FAILED_FIRST, settings.retry_max, random.random()
+            )
+            return _start_failed(record, f"{rid}: {budget.last}", now + wait)
+    return _judge_blocked(record, now, settings, others)
 
 
-def _start_failed(record: Record, rid: str, budget: Budget, now: float, settings: Settings) -> str:
+def _judge_blocked(
+    record: Record, now: float, settings: Settings, others: Callable[[], Sequence[str]]
+) -> str:
+    """What nothing can be done about here is waited for, unless another node may take the service."""
+    attempt, goals = record.attempt, record.goals
+    found = [
+        rid
+        for rid, goal in goals.items()
+        if goal in UPWARD and _lacks(record, rid) and not record.whole[rid].common.optional
+        if all(
+            settled(goals[n], record.seen[n]) for n in record.last_order.needs.get(rid, ()) if n in goals
+        )
+    ]
+    if not found or record.service.orchestrate != "ha":
+        attempt.blocked = ""
+        return ""
+    if attempt.blocked not in found:
+        attempt.blocked, attempt.blocked_since = found[0], now
+    if now - attempt.blocked_since < BLOCKED_LONG or not others():
+        return ""
+    return _start_failed(
+        record, f"{attempt.blocked}: {_lacks(record, attempt.blocked)}", now + settings.retry_max
+    )
+
+
+def _lacks(record: Record, rid: str) -> str:
+    return record.seen[rid].blocked if rid in record.seen else ""
+
+
+def _start_failed(record: Record, why: str, until: float) -> str:
     attempt = record.attempt
     attempt.failures += 1
-    wait = backoff.delay(attempt.failures, START_FAILED_FIRST, settings.retry_max, random.random())
-    attempt.failed, attempt.failed_until, attempt.gives_away = f"{rid}: {budget.last}", now + wait, False
+    attempt.failed, attempt.failed_until, attempt.gives_away = why, until, False
     attempt.coming_up = False
     attempt.checked.clear()
     record.budgets = {name: Budget() for name in record.budgets}

@@ -251,7 +251,9 @@ class Reconciler:
         listed = self.together.listed if self.together else _nothing
         progress.remember_what_is_seen(record, made, self._desk, listed)
         busy = any(s.running for s in made.values())
-        why = progress.judge_attempt(record, decision, now, self._settings, busy)
+        why = progress.judge_attempt(
+            record, decision, now, self._settings, busy, lambda: self._others(record)
+        )
         progress.keep_count(record, self._desk)
         if why:
             self._event(record, "state", f"start failed: {why}", reason="StartFailed", ok=False)
@@ -262,6 +264,9 @@ class Reconciler:
             tell = partial(self._event, record, "state", ok=False)
             return monitor.act(record, made, self.together, self._desk, self._clock.wall(), tell)
         return False
+
+    def _others(self, record: Record) -> list[str]:
+        return self.together.others(record) if self.together else []
 
     def _tell_state(self, record: Record, rid: str, s: Situation) -> None:
         """Once for each change; what is seen half way through a job is no news."""
@@ -352,6 +357,8 @@ class Reconciler:
         waits += [b.not_before - now for b in (*record.budgets.values(), *record.stops.values())]
         waits += [record.attempt.conflict_until - now, record.attempt.failed_until - now]
         waits += [record.refused_until - now]
+        if record.attempt.blocked:
+            waits += [record.attempt.blocked_since + progress.BLOCKED_LONG - now]
         waits += [o.again_in for o in record.seen.values() if o.again_in]
         waits += [at + progress.YOUNG - now for at in record.started.values()]
         waits += [progress.LOOK_AGAIN] if record.settling or self.jobs.under_way(record.key) else []

@@ -38,6 +38,8 @@ class Attempt:
     failures: int = 0
     failed: str = ""
     failed_until: float = 0.0
+    blocked: str = ""  # the rid that nothing can be done about here, though all that it needs is there
+    blocked_since: float = 0.0
     stays: str = ""  # why it should move, and was moved too often to
     gives_away: bool = False  # it did not fail to start: it was lost too often
 

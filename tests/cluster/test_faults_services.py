@@ -41,6 +41,33 @@ def test_start_failed_on_one_node(two):
     two.never_twice()
 
 
+def test_start_blocked_on_one_node(two):
+    """What it lacks may never come there; where it is there, it can run."""
+    n1, n2 = two.hosts["n1"], two.hosts["n2"]
+    n1.cli("stop", "web")
+    program(n2)
+    text = json.loads(document(tuple(two.hosts)))
+    text["spec"]["resources"]["app#here"] = {"type": "simple", "start": f"{HOME}/here"}
+    n1.write("web.yaml", json.dumps(text))
+    two.bed.until(lambda: "app#here" in n1.cli("status", "web"))
+    n1.cli("start", "web", "--no-wait")
+    two.up_on("n2", within=20)
+    two.bed.until(lambda: f"a start failed there: app#here: {HOME}/here does not" in n2.cli("why", "web"))
+    program(n1)
+    two.bed.until(
+        lambda: "n1: could take it" in n2.cli("why", "web"), within=5, what="n1 does not hear of it"
+    )
+    two.never_twice()
+
+
+def program(host: Host) -> None:
+    """It has what app#here starts."""
+    there = host.kept / "here"
+    there.with_suffix(".new").write_text("#!/bin/sh\nexec sleep 1000\n")
+    there.with_suffix(".new").chmod(0o755)
+    there.with_suffix(".new").rename(there)
+
+
 def test_start_script_in_flight(two):
     """What it was about to start must not come after everything was seen gone."""
     host = two.hosts["n1"]
