@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.decide.asked import Asked
-from reconciler.decide.candidates import Peer, candidates
-from reconciler.decide.claims import Claim, free, kept_from, slots
+from reconciler.decide.candidates import Peer, candidates, left_first
+from reconciler.decide.claims import Claim, free, kept_from, left_behind, slots
 from reconciler.decide.explain import Line
 from reconciler.decide.sessions import Level, Session, takeover
 from reconciler.model import Goal, Service, State, nothing
@@ -52,14 +52,15 @@ def among(
             held[node] = f"holds it (slot {slot}, epoch {claim.epoch}){silence}"
     kept = _kept(service, claims, sessions, needed)
     found, standing = candidates(service, peers), asked.standing
+    ranked = left_first(service, found.ranked, left_behind(claims, sessions))
     stopped = standing.node if standing and standing.verb == "stop" else ""
     for name in service.nodes:
         if name == stopped and not held.get(name, "").startswith("holds"):
             lines.append((1, f"{name}: {standing}"))
             continue
         able = ""
-        if name in found.ranked:
-            number = f"number {found.ranked.index(name) + 1}"
+        if name in ranked:
+            number = f"number {ranked.index(name) + 1}"
             able = f"{number}, but kept out: {kept}" if kept else f"could take it, {number}"
         said = [text for text in (held.get(name, ""), able or found.excluded.get(name, "")) if text]
         if held.get(name, "").startswith("holds"):

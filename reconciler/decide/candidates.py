@@ -6,7 +6,7 @@ true. An order is a preference, never a right.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -70,6 +70,13 @@ def candidates(service: Service, peers: Mapping[str, Peer]) -> Candidates:
     if service.placement == "none" and len(ranked) > 1:
         return Candidates((), {**excluded, **dict.fromkeys(ranked, UNORDERED)})
     return Candidates(tuple(_softly(service, ranked, peers)), excluded)
+
+
+def left_first(service: Service, ranked: Iterable[str], left: Collection[str]) -> tuple[str, ...]:
+    """Who stopped it when its session ended, is back, and was not succeeded, goes on with it."""
+    if service.failback == "auto":
+        return tuple(ranked)
+    return tuple(sorted(ranked, key=lambda name: name not in left))
 
 
 def near(service: Service, peers: Mapping[str, Peer]) -> dict[str, Peer]:

@@ -99,6 +99,11 @@ def free(claim: Claim | Hold, sessions: Mapping[str, Session | None]) -> bool:
     return session.epoch > claim.epoch or (session.epoch == claim.epoch and not session.open)
 
 
+def left_behind(claims: Mapping[int, Claim | None], sessions: Mapping[str, Session | None]) -> list[str]:
+    """Nodes whose session ended over their claim: they did not give it back."""
+    return [claim.node for claim in claims.values() if claim and free(claim, sessions)]
+
+
 def kept_from(claim: Claim | Hold, needed: Level, sessions: Mapping[str, Session | None]) -> str:
     """Why nobody may take what this claim has, "" when anybody may.
 

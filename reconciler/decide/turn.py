@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.decide.asked import Asked, Wish
-from reconciler.decide.candidates import UNORDERED, Candidates, Peer, candidates
-from reconciler.decide.claims import Claim, free
+from reconciler.decide.candidates import UNORDERED, Candidates, Peer, candidates, left_first
+from reconciler.decide.claims import Claim, free, left_behind
 from reconciler.decide.placement import Decision
 from reconciler.decide.sessions import Session
 from reconciler.model import Service, ServiceGoal
@@ -220,19 +220,16 @@ def _ranked(service: Service, asked: Asked, here: Situation, standing: Wish | No
         others = tuple(name for name in ranked if name != move.away)
         if others:
             return Candidates(others, {**excluded, move.away: f"gives it away: {move}"})
-    if service.orchestrate != "ha" and not move and (last := _left_behind(here)):
+    left = left_behind(here.claims, here.sessions)
+    if service.orchestrate != "ha" and not move and left:
+        last = left[0]
         why = (
             f"does not take it over from {last}: orchestrate is {service.orchestrate}; `standfast takeover`"
         )
         return Candidates(
             tuple(n for n in ranked if n == last), {**{n: why for n in ranked if n != last}, **excluded}
         )
-    return Candidates(tuple(ranked), excluded)
-
-
-def _left_behind(here: Situation) -> str:
-    """The node whose session was closed over its claim: it did not give it back."""
-    return next((claim.node for claim in here.claims.values() if claim), "")
+    return Candidates(left_first(service, ranked, left), excluded)
 
 
 def _holders(here: Situation) -> set[str]:

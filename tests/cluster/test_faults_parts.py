@@ -40,11 +40,21 @@ def test_guard_killed(two):
 
 
 def test_store_away(two):
+    n1, n2 = two.hosts.values()
+    n1.cli("switch", "web", "--to", "n2")
+    two.up_on("n2")
+    program = two.held_since("n2")
+    two.bed.store.kill(*two.bed.store.members)  # for less than D
+    time.sleep(1)
+    two.bed.store.start()
+    time.sleep(FAST.deadline)
+    assert two.held_since("n2") == program
     two.bed.store.kill(*two.bed.store.members)
     two.bed.until(lambda: two.answering() == "", FAST.ended + 1, "who cannot renew goes on")
-    two.bed.until(lambda: "seen gone" in two.log(two.hosts["n1"]), FAST.watchdog, "not seen gone")
+    two.bed.until(lambda: "seen gone" in two.log(n2), FAST.watchdog, "not seen gone")
     two.bed.store.start()
     two.up_on("n1", "n2", within=15)
+    assert two.answering() == "n2"  # where it was, though n1 comes first
     two.never_twice()
 
 

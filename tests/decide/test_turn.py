@@ -70,6 +70,14 @@ def asks(verb: str, **more) -> Asked:
 @pytest.mark.parametrize(
     ("wanted", "asked", "situation", "answer"),
     [
+        # Nobody holds it; n2 did when its session ended, and is back.
+        (UP, NOBODY, replace(here("n2"), claims={0: Claim(0, "n2", 4)}), "standby Claims claim"),
+        (
+            UP,
+            NOBODY,
+            replace(here(), claims={0: Claim(0, "n2", 4)}),
+            f"standby NotFirst again in {STEP_ASIDE:g}",
+        ),
         # Nobody holds it.
         (UP, NOBODY, here(), "standby Claims claim"),
         (UP, NOBODY, here("n2"), f"standby NotFirst again in {STEP_ASIDE:g}"),
