@@ -18,6 +18,8 @@ STEP_ASIDE = 2.0
 """Seconds that a free claim is left to each better candidate."""
 FAILBACK = 30.0
 """Seconds that a better node must be there before `failback: auto` gives it the service."""
+BY_LOAD = ("load avg", "score")
+"""Orders that the service itself changes by running: they rank while nobody holds it, and move nothing."""
 DOWNWARD = (ServiceGoal.DOWN, ServiceGoal.ABSENT)
 
 
@@ -136,6 +138,9 @@ def _holder(service: Service, wanted: Decision, asked: Asked, here: Situation) -
     act = "" if here.sure else "claim"
     if wanted.destroy:  # given back once nothing is left to be destroyed
         return Turn(wanted, act or "release", here.sure, asked)
+    if here.mine and here.mine.slot >= here.slots:
+        why = f"its target is {here.slots}, this is one more (slot {here.mine.slot})"
+        return Turn(_leaves(wanted, "OneTooMany", why), "release", False, asked)
     move = _move(asked.wish)
     if move and not _arrived(move, here.node):
         return Turn(_leaves(wanted, "Moves", str(move)), "release", False, asked)
@@ -147,11 +152,15 @@ def _holder(service: Service, wanted: Decision, asked: Asked, here: Situation) -
         up = Decision(ServiceGoal.UP, "Held", (*wanted.because, "its claim is held here"))
     else:
         up = wanted
-    if service.failback == "auto" and service.orchestrate == "ha" and not asked.wish:
+    if _fails_back(service) and not asked.wish:
         best = candidates(service, here.peers).ranked
         if best and best[0] not in _holders(here):
             return _better(best[0], Turn(up, act, here.sure, asked, "better"), here)
     return Turn(up, act, here.sure, asked)
+
+
+def _fails_back(service: Service) -> bool:
+    return service.failback == "auto" and service.orchestrate == "ha" and service.placement not in BY_LOAD
 
 
 def _better(best: str, stays: Turn, here: Situation) -> Turn:

@@ -152,6 +152,19 @@ def test_whose_turn_it_is(wanted, asked, situation, answer):
         ({"failback": "auto"}, NOBODY, here("n1", mine=0, waited={"better": 31}), "up Wanted holds"),
         ({"failback": "auto"}, NOBODY, here("n2", mine=0, dead=("n1",)), "up Wanted holds"),
         ({}, NOBODY, here("n2", mine=0, waited={"better": 31}), "up Wanted holds"),
+        # A load ranks while nobody holds it: what runs is not moved by what it costs.
+        (
+            {"failback": "auto", "placement": "load avg"},
+            NOBODY,
+            here("n2", mine=0, waited={"better": 31}, n2={"load": 9.0}),
+            "up Wanted holds",
+        ),
+        (
+            {"failback": "auto", "placement": "score"},
+            NOBODY,
+            here("n2", mine=0, waited={"better": 31}, n1={"score": 9.0}),
+            "up Wanted holds",
+        ),
         # Without an order a person chooses.
         ({"placement": "none"}, NOBODY, here(), "standby NotCandidate"),
         ({"placement": "none"}, asks("switch", to="n1"), here(), "standby Claims claim"),
@@ -159,6 +172,9 @@ def test_whose_turn_it_is(wanted, asked, situation, answer):
         ({"topology": "flex"}, NOBODY, here("n2", slots=2), "standby Claims claim"),
         ({"topology": "flex"}, NOBODY, here("n3", slots=2), f"standby NotFirst again in {STEP_ASIDE:g}"),
         ({"topology": "flex"}, NOBODY, here("n2", claim="n1", slots=2), "standby Claims claim"),
+        # Its target was lowered: whose slot is one too many gives it back.
+        ({"topology": "flex"}, NOBODY, here("n2", mine=2, slots=2), "down OneTooMany release"),
+        ({"topology": "flex"}, NOBODY, here("n2", mine=1, slots=2), "up Wanted holds"),
     ],
 )
 def test_what_the_document_says_of_it(fields, asked, situation, answer):
