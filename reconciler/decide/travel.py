@@ -8,9 +8,12 @@ from collections.abc import Mapping
 
 from reconciler.contracts import Driver
 from reconciler.decide import keys
-from reconciler.decide.claims import Commit, View, free, slots
+from reconciler.decide.claims import Commit, View, free
 from reconciler.decide.things import Thing, names, things
 from reconciler.model import Service
+
+MOST_SLOTS = 100
+"""A commit holds no more than 128 comparisons."""
 
 
 def needs_stop(before: Service, after: Service, drivers: Mapping[str, Driver]) -> str:
@@ -40,7 +43,8 @@ def put_in_force(service: Service, text: str, stop: str, view: View, asked: str 
             if claim is None or not free(claim, view.sessions):
                 return f"waits for stop on {claim.node if claim else 'an unknown node'}: {stop}"
             compare[keys.claim(service.key, slot)] = view.revision(keys.claim(service.key, slot))
-        for slot in range(slots(service)):
+        # Who claims right now does so by the document of before: the first free slot, so none above these.
+        for slot in range(min(len(view.sessions) + 1, MOST_SLOTS)):
             compare.setdefault(keys.claim(service.key, slot), 0)
     return Commit(compare, {key: text} | ({keys.wish(service.key): asked} if asked else {}))
 
