@@ -275,6 +275,16 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("standfast_duplicate_node", "gauge", "1 while another host lives under this one's name."),
     Metric("standfast_cluster_view_up", "gauge", "1 while what all hosts share is followed."),
     Metric(
+        "standfast_cluster_store_bytes",
+        "gauge",
+        "Size of the store that all hosts share, where it is largest; 0: not known yet.",
+    ),
+    Metric(
+        "standfast_cluster_store_quota_bytes",
+        "gauge",
+        "Size at which that store takes nothing more, and every holder stops; 0: not known.",
+    ),
+    Metric(
         "standfast_failover_seconds",
         "gauge",
         "Seconds from the crash of a host to the claim of another, at most.",

@@ -32,12 +32,14 @@ class SourceFigures(Protocol):
 
 
 class ClusterFigures(TypedDict):
-    """`seen`: as `cluster` of node.json. `wall`: wall-clock time of that."""
+    """`seen`: as `cluster` of node.json. `wall`: wall-clock time of that. Sizes in bytes, 0: not known."""
 
     seen: Mapping[str, Any]
     wall: float
     guard_up: bool
     guard_lines: int
+    store_size: int
+    store_quota: int
 
 
 class Statistics(TypedDict, total=False):
@@ -116,6 +118,8 @@ def _write_cluster(page: Page, figures: ClusterFigures) -> None:
     page.states("standfast_session_level", session["level"])
     page.value("standfast_duplicate_node", session["duplicate"])
     page.value("standfast_cluster_view_up", not seen["trouble"])
+    page.value("standfast_cluster_store_bytes", figures["store_size"])
+    page.value("standfast_cluster_store_quota_bytes", figures["store_quota"])
     page.value("standfast_failover_seconds", seen["failover"])
     page.value("standfast_guard_up", figures["guard_up"])
     page.value("standfast_guard_lines", figures["guard_lines"])

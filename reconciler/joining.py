@@ -51,6 +51,8 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
         "wall": SystemClock().wall(),
         "guard_up": not member.guard.lost.is_set(),
         "guard_lines": member.gate.listed,
+        "store_size": member.tending.size,
+        "store_quota": member.tending.quota,
     }
     seams.changed, seams.shown = made.queue.add, made.agent.shown
     seams.stood, seams.say = stood, say
@@ -60,6 +62,7 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
         endless(travel.run, seams, "documents"),
         endless(member.wishes.run, seams, "wishes"),
         endless(member.statuses.run, seams, "statuses"),
+        endless(member.tending.run, seams, "the store's health"),
         endless(lambda: _told_of_us(made, member), seams, "this host"),
     ]
     if made.settings.fencing:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from reconciler.adapters import etcd_settings
 from reconciler.adapters.cgroups import Groups
+from reconciler.adapters.etcd_tending import Tending
 from reconciler.adapters.guard import GuardClient, at_hand, bound, places
 from reconciler.adapters.guard_kept import KeptGuard
 from reconciler.adapters.keepsake import FileKeepsake
@@ -60,6 +61,7 @@ class Member:
     gate: Gate
     wishes: SharedWishes
     statuses: Statuses
+    tending: Tending
     accepted: bool = False  # the store was not known before
 
     @property
@@ -181,7 +183,8 @@ async def membership(
         guard.back = gate.start
         wishes = SharedWishes(main, cluster.follower, lambda service: seams.changed(service))
         statuses = Statuses(main, settings.node, lambda: keeper.standing, {})
-        yield Member(timing, level, guard, keeper, cluster, gate, wishes, statuses, accepted)
+        tending = Tending(main)
+        yield Member(timing, level, guard, keeper, cluster, gate, wishes, statuses, tending, accepted)
 
 
 def _undo(at: undo.Places) -> Callable[[Operation, Owner, Resource, bool], Awaitable[Line | None]]:

@@ -74,3 +74,14 @@ def test_the_holder_of_a_hundred_services_dies():
         claimed = {e["service"]: e["at"] for e in said if e["reason"] == "Wanted" and e["at"] > began}
         assert len(claimed) == 101
         assert max(claimed.values()) - began < FAST.wait + 1
+
+
+def test_how_full_the_store_is_is_measured():
+    with bedding(hosts=1, members=1) as bed, contextlib.closing(Cluster(bed)) as made:
+        host = bed.hosts["n1"]
+        spec = json.loads((host.kept / "node.yaml").read_text())["spec"]
+        host.configure({**spec, "metrics_listen": "127.0.0.1:9833"})
+        bed.store.begin()
+        made.units["n1"].start()
+        page = "curl -s 127.0.0.1:9833/metrics | grep ^standfast_cluster_store_quota_bytes || true"
+        bed.until(lambda: float((host.run(page) or "x 0").split()[1]) > 0, what="it is not measured")

@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.adapters.etcd_care import Status
 from reconciler.adapters.etcd_endpoint import Endpoint, PerhapsDone
+from reconciler.adapters.etcd_tending import Tending
 from reconciler.adapters.etcd_wire import b64
 from reconciler.adapters.store_etcd import EtcdStore
 from reconciler.contracts import Change
@@ -275,6 +276,19 @@ async def test_of_many_agents_one_compacts_and_none_twice(bed: Bed) -> None:
         assert last - 25 < at <= last - 19
         assert await asyncio.gather(*(store.compact_if_due() for store in stores)) == [None] * 4
         assert (await stores[1].read("")).entries["k"].value == "49"
+
+
+async def test_a_store_that_nobody_compacts_is_tended_by_who_uses_it(bed: Bed) -> None:
+    async with opened(bed, "tended/", kept=20) as store:
+        first = await store.commit({}, {"k": "first"})
+        for n in range(50):
+            await store.commit({}, {"k": str(n)})
+        assert first is not None
+        tending = Tending(store)
+        await tending.look()
+        assert 0 < tending.size < tending.quota
+        with pytest.raises(MayHeal, match="compacted"):
+            await anext(aiter(store.watch(first)))
 
 
 async def test_an_answer_that_breaks_off_half_way(bed: Bed) -> None:

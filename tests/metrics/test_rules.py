@@ -77,6 +77,13 @@ ALARMS = {
         one("standfast_cluster_view_up", f"1{LONG}", HOST),
         FIRES_ON,
     ),
+    "StandfastStoreFilling": Alarm(
+        one("standfast_cluster_store_bytes", f"1000{LONG}", HOST)
+        | one("standfast_cluster_store_quota_bytes", f"2000{LONG}", HOST),
+        one("standfast_cluster_store_bytes", f"999{LONG}", HOST)
+        | one("standfast_cluster_store_quota_bytes", f"2000{LONG}", HOST),
+        FIRES_ON,
+    ),
     "StandfastGuardGone": Alarm(
         one("standfast_guard_up", f"0{LONG}", HOST), one("standfast_guard_up", f"1{LONG}", HOST), FIRES_ON
     ),
