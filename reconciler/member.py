@@ -35,6 +35,8 @@ from reconciler.model import Owner, Resource
 from reconciler.operations import Operation
 from reconciler.settings import Etcd, Settings
 
+PATIENCE = 10.0
+"""Seconds in which the store must have taken what a person asks of the session."""
 AGAIN = 2.0
 """Seconds until a membership that ended is tried again."""
 Say = Callable[[str, str, bool], None]
@@ -71,7 +73,7 @@ class Member:
     async def maintain(self, on: bool) -> None:
         """Nobody closes this node's session, and nothing stops it, until that is ended. Raises MayHeal."""
         terms = Terms.of(self.timing, self.level)
-        await self.keeper.renewer.set_terms(terms.maintenance if on else terms)
+        await self.keeper.renewer.agree(terms.maintenance if on else terms, PATIENCE)
 
 
 class Keeper:

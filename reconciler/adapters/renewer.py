@@ -25,7 +25,7 @@ class Membership(Protocol):
 
     def still(self) -> Mapping[str, float]: ...
 
-    def set_terms(self, terms: Terms) -> None: ...
+    async def agree(self, terms: Terms, within: float) -> None: ...
 
     async def leave(self) -> None: ...
 
@@ -78,11 +78,8 @@ class Renewer:
         """Seconds since each node's beat moved."""
         return self._member.still() if self._member else {}
 
-    async def set_terms(self, terms: Terms) -> None:
-        async def there(member: Membership) -> None:
-            member.set_terms(terms)
-
-        await self._there(there)
+    async def agree(self, terms: Terms, within: float) -> None:
+        await self._there(lambda member: member.agree(terms, within))
 
     async def leave(self) -> None:
         await self._there(lambda member: member.leave())

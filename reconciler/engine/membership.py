@@ -85,6 +85,17 @@ class Membership:
     def set_terms(self, terms: Terms) -> None:
         self._own.set_terms(terms)
 
+    async def agree(self, terms: Terms, within: float) -> None:
+        """Until the session is renewed by these. Raises MayHeal when it is not: those of before go on."""
+        before = self._own.terms
+        self._own.set_terms(terms)
+        try:
+            async with asyncio.timeout(within):
+                await self._own.agreed()
+        except TimeoutError:
+            self._own.set_terms(before)
+            raise MayHeal(f"the store does not take it: {self.standing.why or 'no answer'}") from None
+
     async def leave(self) -> None:
         await self._own.leave()
 

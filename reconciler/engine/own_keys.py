@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from reconciler.contracts import Entry, Store
 from reconciler.decide import keys
-from reconciler.decide.sessions import Session, read
+from reconciler.decide.sessions import Session, read, written
 
 
 @dataclass
@@ -52,3 +52,10 @@ async def found_keys(store: Store, node: str) -> Found:
         mark.value if mark else "",
         mark.revision if mark else 0,
     )
+
+
+async def rewritten(store: Store, found: Found, session: Session, token: str) -> bool:
+    """Whether both keys are these now; not if either moved since it was found."""
+    own, beat = keys.session(session.node), keys.beat(session.node)
+    compare = {own: found.revision, beat: found.beat}
+    return await store.commit(compare, {own: written(session), beat: token}) is not None

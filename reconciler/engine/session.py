@@ -17,7 +17,7 @@ from reconciler.contracts import Clock, Guard, Keepsake, Store
 from reconciler.decide import keys
 from reconciler.decide.sessions import Level, Renewal, Session, continues, deadline, renewal, written
 from reconciler.decide.standing import Standing, Terms
-from reconciler.engine.own_keys import Found, Kept, entry, found_keys
+from reconciler.engine.own_keys import Found, Kept, entry, found_keys, rewritten
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost, UnknownOutcome
 
 ENDING = ("killing", "stopping")
@@ -49,6 +49,8 @@ class OwnSession:
         self._me, self._store, self._clock = me, store, clock
         self._guard, self._keepsake = guard, keepsake
         self._terms = terms
+        self._cleared = False  # a person has ended the maintenance
+        self._left_open = False  # by a boot before this one, in maintenance
         self._kept: Kept | None = None
         self._granted: Terms | None = None  # what the record in the store promises
         self._acked = -math.inf  # clock before the last acknowledged send
@@ -59,7 +61,7 @@ class OwnSession:
         self._strays = 0
         self._seen_beat = 0
         self._leaving: asyncio.Future[None] | None = None
-        self._wake = asyncio.Event()
+        self._wake, self._turned = asyncio.Event(), asyncio.Event()
         self.standing = Standing(why="not opened yet")
         self.told: Callable[[Standing], None] = lambda standing: None
         self.heard: Callable[[], None] = lambda: None
@@ -82,6 +84,7 @@ class OwnSession:
             except (MayHeal, NeedsPerson) as fault:
                 self._say(str(fault))
                 pause = self._least().every / 10
+            self._turned.set()
             try:
                 async with asyncio.timeout_at(began + max(pause, self._least().every / 50)):
                     await self._wake.wait()
@@ -93,8 +96,24 @@ class OwnSession:
 
         Until the store answers nothing changes; the standing tells what is in force.
         """
-        self._terms = terms
+        self._terms, self._cleared = terms, not math.isinf(terms.wait)
         self._wake.set()
+
+    @property
+    def terms(self) -> Terms:
+        """Those that are wanted."""
+        return self._terms
+
+    async def agreed(self) -> None:
+        """Until they are in force; or keep nothing open, and there is nothing to be renewed by them."""
+        while True:
+            session = self.standing.session
+            if session is None and self._kept is None and self._cleared and not self._left_open:
+                return
+            if session and session.wait == self._terms.wait and self._granted == self._terms:
+                return
+            self._turned.clear()
+            await self._turned.wait()
 
     async def leave(self) -> None:
         """Close it, with nothing up any more. Raises MayHeal while anything is listed."""
@@ -314,6 +333,9 @@ class OwnSession:
             if guard.phase not in ENDING:
                 await self._guard.trip("the session that it guards is over")
             return self._not_yet("waits until the guard has seen everything gone")
+        self._left_open = bool(record and record.open and not own and math.isinf(record.wait))
+        if record and self._left_open:
+            return await self._left_in_maintenance(record, found)
         if record and record.open and not own:
             return self._another(found)
         return await self._open(found, secret, guard.last)
@@ -327,6 +349,19 @@ class OwnSession:
         return self._not_yet(
             "an earlier session of this node is open: it is closed once it stood for its T"
         )
+
+    async def _left_in_maintenance(self, record: Session, found: Found) -> bool:
+        """Nobody else ends that. Once a person says that it is over, it stands for T like any other: with a
+        token of nobody, so that all begin to count now, and another me that lives after all would stop.
+        """
+        if not self._cleared:
+            return self._not_yet(
+                "an earlier session of this node is open, in maintenance: "
+                "`standfast node maintenance --off` here ends it"
+            )
+        mortal = replace(record, wait=self._terms.wait)
+        self._left_open = not await rewritten(self._store, found, mortal, POISON)
+        return False
 
     async def _open(self, found: Found, secret: str, last: int) -> bool:
         before = found.session.epoch if found.session else 0

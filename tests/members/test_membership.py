@@ -550,6 +550,50 @@ def test_in_maintenance_nobody_closes_and_nobody_stops():
     play(story)
 
 
+def test_a_host_rebooted_in_maintenance_ends_that_itself():
+    """What its earlier boot left open nobody closes, until a person ends it there; then it stands for T."""
+
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        terms = Terms.of(FAST, Level.WATCHDOG)
+        await n1.member.agree(terms.maintenance, 5.0)
+        n1.crash()
+        await nap(60)
+        n1.boot("boot 2")
+        await nap(60)
+        assert n1.current() is None
+        assert "in maintenance: `standfast node maintenance --off`" in n1.standing.why
+        assert bed.truth.closes == []
+        began = asyncio.get_running_loop().time()
+        await n1.member.agree(terms, 5.0)
+        await bed.until(lambda: n1.current() is not None)
+        (closed,) = bed.truth.closes
+        assert T <= closed[0] - began <= T + 2
+        assert n1.current().wait == T
+
+    play(story)
+
+
+def test_maintenance_is_taken_once_the_record_says_so_and_not_when_the_store_is_away():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        terms = Terms.of(FAST, Level.WATCHDOG)
+        await n1.member.agree(terms.maintenance, 5.0)
+        assert math.isinf(bed.session("n1").wait)
+        n1.way.silent = True
+        with pytest.raises(MayHeal, match="the store does not take it"):
+            await n1.member.agree(terms, 3.0)
+        n1.way.silent = False
+        await nap(5)
+        assert math.isinf(bed.session("n1").wait)  # who was told that it is not done is not surprised later
+        await n1.member.agree(terms, 5.0)
+        assert bed.session("n1").wait == T
+
+    play(story)
+
+
 def test_a_new_agent_with_a_shorter_t_shortens_its_deadline_first():
     async def story(bed: Bed) -> None:
         n1 = bed.node("n1", CONSERVATIVE)

@@ -96,7 +96,7 @@ def test_the_main_loop_hears_of_what_matters_in_its_own_thread():
     async def story(place: Place) -> None:
         await asyncio.sleep(0.3)
         assert len(place.told) == 1  # not of each deadline
-        await place.renewer.set_terms(Terms.of(QUICK, Level.WATCHDOG))
+        await place.renewer.agree(Terms.of(QUICK, Level.WATCHDOG), 5.0)
         async with asyncio.timeout(5):
             while place.told[-1].session.level is not Level.WATCHDOG:
                 place.news.clear()
