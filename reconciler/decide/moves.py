@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from reconciler.decide.asked import Wish
+from reconciler.decide.asked import Asked, Wish
 from reconciler.decide.candidates import UNORDERED, Peer, candidates
 from reconciler.errors import NeedsPerson
 from reconciler.model import Service
@@ -62,6 +62,22 @@ def _no_way(service: Service, wish: Wish, peers: Peers) -> str:
         reasons = "; ".join(f"{name} {why}" for name, why in found.excluded.items() if name != wish.away)
         return f"no other node may take it: {reasons or 'it has no other'}"
     return ""
+
+
+def still_asked(service: Service, asked: Asked, holders: Sequence[str], peers: Peers) -> Asked:
+    """A move as long as it leads somewhere; a rolling restart without those at its head that are dead."""
+    if asked.wish and asked.wish.verb == "switch":
+        why = _stranded(service, asked.wish, holders, peers)
+        return asked.ended_as("failed", why) if why else asked
+    wish = passed_over(asked.wish, peers)
+    if wish == asked.wish:
+        return asked
+    return replace(asked, wish=wish) if wish and wish.left else asked.ended_as("fulfilled")
+
+
+def _stranded(service: Service, wish: Wish, holders: Sequence[str], peers: Peers) -> str:
+    arrived = wish.to in holders if wish.to else bool(set(holders) - {wish.away})
+    return "" if arrived else _no_way(service, wish, peers)
 
 
 def passed_over(wish: Wish | None, peers: Peers) -> Wish | None:

@@ -184,9 +184,13 @@ class Reconciler:
         """Without what ran out; says so once."""
         asked, now = self._desk.asked(key), self._clock.wall()
         current = asked.current(now, self._desk.known(key))
-        if self.together and (wish := self.together.passed_over(current.wish)) != current.wish:
-            current = replace(current, wish=wish) if wish and wish.left else current.ended_as("fulfilled")
-        if current != asked:
+        if self.together and current.wish:
+            current = self.together.still_asked(self.records[key], current)
+        if current.wish is None and asked.wish and (ended := current.ended) and ended.wish == asked.wish:
+            why = f"{asked.wish}: {ended.message or ended.state}"
+            self._event(self.records[key], "wish", why, reason="Ended", ok=ended.state == "fulfilled")
+            self._desk.put_asked(key, current)
+        elif current != asked:
             for kind in ("standing", "wish", "frozen"):
                 old = getattr(asked, kind)
                 if old and not getattr(current, kind):

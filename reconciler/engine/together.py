@@ -312,9 +312,8 @@ class Together:
         holders = self.holders(record)
         return moves.refusal(record.service, wish, self.node, holders, self.cluster.peers.all)
 
-    def passed_over(self, wish: Wish | None) -> Wish | None:
-        """A rolling restart without those at its head that are dead."""
-        return moves.passed_over(wish, self.cluster.peers.all)
+    def still_asked(self, record: Record, asked: Asked) -> Asked:
+        return moves.still_asked(record.service, asked, self.holders(record), self.cluster.peers.all)
 
     def others(self, record: Record) -> list[str]:
         """Other nodes that may take it now."""

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.decide.asked import Wish
+from reconciler.decide.asked import Asked, Wish
 from reconciler.decide.candidates import Peer
-from reconciler.decide.moves import passed_over, refusal, ways
+from reconciler.decide.moves import passed_over, refusal, still_asked, ways
 from reconciler.errors import NeedsPerson
 from reconciler.model import Service
 
@@ -101,6 +101,35 @@ def test_a_rolling_restart_goes_on_without_the_dead(dead, left, phase):
     made = passed_over(asked, peers(**{name: {"alive": False} for name in dead}))
     assert made
     assert (made.left, made.phase) == (left, phase)
+
+
+@pytest.mark.parametrize(
+    ("asked", "holders", "changes", "why"),
+    [
+        pytest.param(wish("switch", to="n2"), HELD, {}, "", id="on its way"),
+        pytest.param(wish("switch", to="n2"), (), {}, "", id="given back"),
+        pytest.param(wish("switch", to="n2"), (), {"n2": {"alive": False}}, "n2 has no", id="it died"),
+        pytest.param(wish("switch", to="n2"), ("n2",), {"n2": {"frozen": "by bob"}}, "", id="arrived"),
+        pytest.param(wish("switch", away="n1"), (), {"n2": {"alive": False}}, "", id="another is left"),
+        pytest.param(
+            wish("switch", away="n1"),
+            (),
+            {"n2": {"alive": False}, "n3": {"frozen": "by bob"}},
+            "no other node may take it: n2 has no open session; n3 is frozen: by bob",
+            id="nobody is left",
+        ),
+        pytest.param(wish("switch", away="n1"), ("n3",), {"n2": {"alive": False}}, "", id="away"),
+    ],
+)
+def test_a_move_is_over_when_it_leads_nowhere_any_more(asked, holders, changes, why):
+    made = still_asked(WEB, Asked(wish=asked), holders, peers(**changes))
+    if not why:
+        assert made.wish == asked
+        return
+    assert made.wish is None
+    assert made.ended
+    assert made.ended.state == "failed"
+    assert made.ended.message.startswith(why)
 
 
 def test_what_does_not_roll_is_left_alone():

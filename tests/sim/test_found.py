@@ -9,7 +9,7 @@ from reconciler.errors import NeedsPerson
 from reconciler.model import Owner
 from reconciler.operations import Mount
 from reconciler.testing.faults import Faults
-from reconciler.testing.things import DOWN, disks, stack
+from reconciler.testing.things import DOWN, disks, pair, stack
 from tests.sim.bed import NAMES, play, until
 
 
@@ -100,6 +100,47 @@ def test_what_a_dead_agent_began_is_not_seen_gone_before_it_has_ended():
     oracle = play(story)
     done = [said.what for said in oracle.history if said.what.startswith("begins stop")]
     assert done[0] == "begins stop web/app#0"
+
+
+@pytest.mark.parametrize("more", [{"to": "n2"}, {}], ids=["to it", "away"])
+def test_a_move_whose_aim_dies_on_the_way_is_over(more):
+    """Given back for it, nobody else took the service before the wish ran out: down for five minutes."""
+
+    async def story(cluster):
+        first, *others = cluster.members
+        first.host.slow = 1.0
+        await first.agent.wishes.ask("root/web", {"verb": "switch", **more}, "alice")
+        await asyncio.sleep(0.5)
+        for member in others[: 1 if more else 2]:
+            member.host.off("its power fails")
+            member.gone = True
+        await until(lambda: not first.host.ups())
+        first.host.slow = 0.0
+        await until(lambda: first.host.all_up(["web/app#0"]), within=12)
+        ended = first.agent.desk.asked("root/web").ended
+        assert ended.state == "failed"
+        assert "n2 has no open session" in ended.message
+        operations = cluster.oracle.operations
+        await asyncio.sleep(20)
+        assert cluster.oracle.operations == operations
+
+    play(story)
+
+
+def test_of_a_rolling_restart_the_dead_are_passed_over_and_it_is_fulfilled():
+    async def story(cluster):
+        members = {member.name: member for member in cluster.members}
+        asking = cluster.members[0].agent
+        left = (await asking.wishes.ask("root/two", {"verb": "restart"}, "alice")).left
+        asking, last = members[left[0]].agent, members[left[-1]]
+        last.host.slow = 3.0
+        await until(lambda: asking.desk.asked("root/two").wish.left == left[-1:])
+        last.host.off("its power fails")
+        last.gone = True
+        await until(lambda: asking.desk.asked("root/two").wish is None)
+        assert asking.desk.asked("root/two").ended.state == "fulfilled"
+
+    play(story, services=[pair("two", NAMES, 2)])
 
 
 def test_a_restart_stays_where_it_is():
