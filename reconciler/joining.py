@@ -83,6 +83,8 @@ def _together(made: Running, member: Member) -> Together:
                 found[ask.name] = answer
         return found
 
+    records = made.records
+    member.cluster.bound = lambda key: candidates.bound_to(key, (one.service for one in records.values()))
     together = Together(made.settings.node, member.cluster, member.gate, made.drivers, resolve)
     together.behind_devices, together.end_left = _behind(made), _end_left(made)
     together.confirm_off, together.maintain = member.keeper.confirm_off, member.maintain

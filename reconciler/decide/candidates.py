@@ -28,7 +28,8 @@ class Peer:
     load  15-minute average. memory, swap  percent available; swap None: it has none.
     cannot  why it may not run a service, as it says itself, by key.
     failed  why a start of a service failed there a short while ago, by key.
-    holds  keys of services whose claim it holds. loose  of those up there without one.
+    holds  keys of services whose claim it holds. loose  of those up there without one. up  of those
+           that are up there, as it says itself.
     started  wall-clock time of its last start, by key. drained  why it gives all away: "drained by …".
     """
 
@@ -47,6 +48,7 @@ class Peer:
     holds: Set[str] = frozenset()
     loose: Set[str] = frozenset()
     started: Mapping[str, float] = field(default_factory=nothing)
+    up: Set[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def near(service: Service, peers: Mapping[str, Peer]) -> dict[str, Peer]:
     return {
         name: _narrowed(peer, key, bound)
         for name, peer in peers.items()
-        if name in service.nodes or not bound.isdisjoint(peer.holds)
+        if name in service.nodes or not (bound.isdisjoint(peer.holds) and bound.isdisjoint(peer.loose))
     }
 
 
@@ -135,12 +137,10 @@ def _narrowed(peer: Peer, key: str, bound: set[str]) -> Peer:
         _of(key, peer.failed),
         peer.drained,
         frozenset(bound.intersection(peer.holds)),
-        frozenset((key,)) if key in peer.loose else _NONE,
+        frozenset(bound.intersection(peer.loose)),
         _of(key, peer.started),
+        frozenset(bound.intersection(peer.up)),
     )
-
-
-_NONE: frozenset[str] = frozenset()
 
 
 def _of(key: str, kept: Mapping[str, V]) -> Mapping[str, V]:
@@ -190,10 +190,10 @@ def _relation(service: Service, peer: Peer, peers: Mapping[str, Peer]) -> str:
     for parent in _keys(service, "parents"):
         where = parent.partition("@")[2]
         key = parent.partition("@")[0]
-        holders = [p.name for p in peers.values() if key in p.holds]
-        if where and where not in holders:
+        up = [p.name for p in peers.values() if key in p.holds and key in p.up]
+        if where and where not in up:
             return f"waits for its parent {key} on {where}"
-        if not holders:
+        if not up:
             return f"waits for its parent {key}"
     return ""
 
@@ -231,6 +231,33 @@ def _softly(service: Service, ranked: list[str], peers: Mapping[str, Peer]) -> l
         return wished + sum(other in peers[name].holds for other in _keys(service, "soft_anti_affinity"))
 
     return sorted(ranked, key=away)
+
+
+def bound_to(key: str, services: Iterable[Service]) -> list[str]:
+    """Keys of those that name this one in a relation: what becomes of it decides about them."""
+    return [
+        service.key
+        for service in services
+        if service.relations
+        and any(
+            name.partition("@")[0] == key
+            for relation in service.relations
+            for name in _keys(service, relation)
+        )
+    ]
+
+
+def child_up(service: Service, peers: Mapping[str, Peer]) -> str:
+    """One of its children that is not down yet, and where, "" for none."""
+    if not (children := _keys(service, "children")):
+        return ""
+    found = [
+        f"{key} on {peer.name}"
+        for key in children
+        for peer in peers.values()
+        if key in peer.holds or key in peer.loose
+    ]
+    return found[0] if found else ""
 
 
 def _keys(service: Service, relation: str) -> tuple[str, ...]:

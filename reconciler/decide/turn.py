@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.decide.asked import Asked, Wish
-from reconciler.decide.candidates import UNORDERED, Candidates, Peer, candidates, left_first
+from reconciler.decide.candidates import UNORDERED, Candidates, Peer, candidates, child_up, left_first
 from reconciler.decide.claims import Claim, free, left_behind
 from reconciler.decide.placement import Decision
 from reconciler.decide.sessions import Session
@@ -20,6 +20,8 @@ FAILBACK = 30.0
 """Seconds that a better node must be there before `failback: auto` gives it the service."""
 BY_LOAD = ("load avg", "score")
 """Orders that the service itself changes by running: they rank while nobody holds it, and move nothing."""
+FOR_GOOD = ("AskedStop", "GitStopped", "Deleted", "AskedUnprovision")
+"""Codes of a service that is to be down, and not only here."""
 DOWNWARD = (ServiceGoal.DOWN, ServiceGoal.ABSENT)
 
 
@@ -99,6 +101,11 @@ def turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> T
 def _turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> Turn:
     mine, everything, asked = here.mine is not None, asked, asked.on(here.node)
     concerns = asked if mine or _local(asked.wish, here.node) else _without_parts(asked)
+    if mine and _for_good(wanted) and (child := child_up(service, here.peers)):
+        why = f"waits until its child is down: {child}; `stop --force` does not"
+        because = (*wanted.because, why)
+        waits = Decision(ServiceGoal.UNTOUCHED, "ChildUp", because, underlying=wanted.goal)
+        return Turn(waits, "", here.sure, concerns)
     if wanted.goal is ServiceGoal.UNTOUCHED:
         # Whoever freezes it keeps what it has; what nobody wants and is down needs no claim.
         act = "release" if mine and not wanted.frozen else ""
@@ -117,6 +124,12 @@ def _turn(service: Service, wanted: Decision, asked: Asked, here: Situation) -> 
     if mine:
         return _holder(service, wanted, concerns, here)
     return _other(service, wanted, concerns, here, everything.standing)
+
+
+def _for_good(wanted: Decision) -> bool:
+    """It is to be down on all nodes, and nobody is in a hurry. A move leaves what stands on it alone."""
+    forced = wanted.code == "AskedStop" and wanted.goal is ServiceGoal.ABSENT
+    return wanted.code in FOR_GOOD and wanted.goal in DOWNWARD and not forced
 
 
 def foreseen(service: Service, wanted: Decision, asked: Asked, here: Situation) -> tuple[Turn, str]:

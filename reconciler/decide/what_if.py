@@ -60,7 +60,8 @@ def what_if(
             moves.append(move)
             if move.to and move.to != node:
                 taker = after[move.to]
-                after[move.to] = replace(taker, holds=taker.holds | {one.service.key})
+                key = one.service.key
+                after[move.to] = replace(taker, holds=taker.holds | {key}, up=taker.up | {key})
     return tuple(moves)
 
 

@@ -63,6 +63,7 @@ class Cluster:
         self.handed_over: set[str] = set()  # of those held here, the ones that were
         self._waiting: set[str] = set()  # services that had to wait for a slot or a thing
         self._sure: dict[str, int] = {}  # services whose claim we have written, and its epoch
+        self.bound: Callable[[str], Iterable[str]] = lambda service: ()  # those that name it in a relation
         self.document: Callable[[str, str | None], None] = lambda service, text: None
         self.view = View(self.follower.entries, self._sessions, self._claims)
 
@@ -259,8 +260,11 @@ class Cluster:
             self._session(key.removeprefix(keys.SESSIONS), entry)
         elif key.startswith(keys.STATUSES):
             node = key.removeprefix(keys.STATUSES).partition("/")[0]
+            up = self.peers.is_up(node, service)
             if self.peers.status(node, service, text):
                 self._notify(service)
+            if self.peers.is_up(node, service) != up:
+                self._wake(set(self.bound(service)))
             self._shown(service)
         elif key.startswith(keys.HOSTS):
             if self.peers.host(key.removeprefix(keys.HOSTS), text):
@@ -310,6 +314,7 @@ class Cluster:
         else:
             self._given.pop(service, None)
         self.peers.claim(service, before, now, self._sessions.get(now.node) if now else None)
+        self._wake(set(self.bound(service)))
 
     def _wake(self, services: set[str]) -> None:
         self._waiting -= services

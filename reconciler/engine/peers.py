@@ -10,6 +10,9 @@ from reconciler.decide.claims import Claim, free
 from reconciler.decide.hosts import Host, Told
 from reconciler.decide.sessions import Session
 
+UP = ("up", "n/a")
+"""Of a service on which others stand: all that has a state is up."""
+
 
 class Peers:
     """`all` is live: what is by service changes in place, for there may be thousands of them."""
@@ -38,6 +41,8 @@ class Peers:
         """`session`: of the node that has it now."""
         if before:
             _discard(self._peer(before.node).holds, service)
+        if now and (before is None or (before.node, before.epoch) != (now.node, now.epoch)):
+            _discard(self._peer(now.node).up, service)  # what was told is of the time before
         if now and not free(now, {now.node: session}):
             _add(self._peer(now.node).holds, service)
 
@@ -78,12 +83,17 @@ class Peers:
             else:
                 kept.pop(service, None)
         (_add if told.loose else _discard)(peer.loose, service)
+        (_add if told.instance.get("avail") in UP else _discard)(peer.up, service)
         return (before.failed, before.cannot, before.loose) != (told.failed, told.cannot, told.loose)
+
+    def is_up(self, node: str, service: str) -> bool:
+        """As that node last told."""
+        return service in self._peer(node).up
 
     def _peer(self, node: str) -> Peer:
         if node not in self.all:
             self.all[node] = Peer(
-                node, alive=False, cannot={}, failed={}, started={}, holds=set(), loose=set()
+                node, alive=False, cannot={}, failed={}, started={}, holds=set(), loose=set(), up=set()
             )
         return self.all[node]
 

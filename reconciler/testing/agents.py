@@ -15,6 +15,7 @@ from typing import Any
 from reconciler.adapters.guard import GuardClient
 from reconciler.adapters.guard_kept import KeptGuard
 from reconciler.decide import hosts, undo
+from reconciler.decide.candidates import bound_to
 from reconciler.decide.inputs import Inputs, decided
 from reconciler.decide.sessions import Level
 from reconciler.decide.standing import Standing, Terms
@@ -172,6 +173,7 @@ class SimAgent:
             queue.add,
             lambda service: None,
         )
+        self.cluster.bound = lambda key: bound_to(key, (one.service for one in self.records.values()))
         self.gate = Gate(guard, self.cluster, self._undo)
         await self.gate.start()
         guard.back = self.gate.start

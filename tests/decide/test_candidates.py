@@ -84,7 +84,7 @@ def peers(**changes) -> dict[str, Peer]:
         ),
         pytest.param(
             {"relations": {"parents": ("db",)}},
-            {"n2": {"holds": frozenset({"root/db"})}},
+            {"n2": {"holds": frozenset({"root/db"}), "up": frozenset({"root/db"})}},
             "n1 n2 n3",
             id="its parent is up somewhere",
         ),
@@ -112,6 +112,16 @@ def test_order(fields, changes, ranked):
         ({}, {"swap": 5.0}, "has only 5 % of its swap available"),
         ({"relations": {"hard_affinity": ("db",)}}, {}, "must run where root/db runs"),
         ({"relations": {"parents": ("db",)}}, {}, "waits for its parent root/db"),
+        (
+            {"relations": {"parents": ("db",)}},
+            {"holds": frozenset({"root/db"})},  # it is coming up
+            "waits for its parent root/db",
+        ),
+        (
+            {"relations": {"parents": ("db",)}},
+            {"up": frozenset({"root/db"})},  # told before it was given back
+            "waits for its parent root/db",
+        ),
         ({"relations": {"parents": ("root/db@n3",)}}, {}, "waits for its parent root/db on n3"),
     ],
 )

@@ -143,6 +143,40 @@ def test_of_a_rolling_restart_the_dead_are_passed_over_and_it_is_fulfilled():
     play(story, services=[pair("two", NAMES, 2)])
 
 
+def test_a_child_starts_soon_after_its_parent_is_up_and_is_stopped_before_it():
+    """It was looked at again minutes later only; and a parent that was claimed was taken for up."""
+
+    def up(cluster, name):
+        return any(member.host.all_up([f"{name}/app#0"]) for member in cluster.members)
+
+    async def story(cluster):
+        agent = cluster.members[0].agent
+        await agent.wishes.ask("root/web", {"verb": "stop"}, "alice")
+        await asyncio.sleep(2)
+        assert up(cluster, "db")
+        assert up(cluster, "web")  # nobody has stopped its child
+        await agent.wishes.ask("root/top", {"verb": "stop"}, "alice")
+        await until(lambda: not up(cluster, "web"), within=5)
+        assert not up(cluster, "top")
+        await until(lambda: not agent.cluster.view.claims.get("root/web"))
+        await agent.wishes.ask("root/top", {"verb": "start"}, "alice")
+        for member in cluster.members:
+            member.host.slow = 1.0
+        await agent.wishes.ask("root/web", {"verb": "start"}, "alice")
+        await until(lambda: any("top/" in thing for m in cluster.members for thing in m.host.busy))
+        assert up(cluster, "web")
+        for member in cluster.members:
+            member.host.slow = 0.0
+        await until(lambda: up(cluster, "top"), within=3)
+
+    services = [
+        stack("db", NAMES, "192.0.2.10"),
+        stack("web", NAMES, "192.0.2.11", relations={"parents": ("db",), "children": ("top",)}),
+        stack("top", NAMES, "192.0.2.12", relations={"parents": ("web",)}),
+    ]
+    play(story, services=services)
+
+
 def test_a_restart_stays_where_it_is():
     """The claim was given back between its two halves, and the first node by order took the service."""
 

@@ -27,7 +27,7 @@ EPOCH = 7
 NODE = (
     *("dead", "silent", "level", "epoch", "boots", "fencing", "maintenance", "frozen", "drained", "env"),
     *("load", "score", "memory", "swap", "cannot", "failed", "gives_away", "loose", "started", "holds"),
-    *("no_session", "leaving", "alive", "labels", "peer", "session", "drained_here"),
+    *("no_session", "leaving", "alive", "labels", "peer", "session", "drained_here", "coming_up"),
 )
 FROZEN = ("by", "ago", "reason", "for")
 
@@ -127,6 +127,7 @@ def _peer(name: str, said: Tree, session: Session | None, held: frozenset[str], 
         held | {key_of(one) for one in listed(said.get("holds"))},
         frozenset(key_of(one) for one in listed(said.get("loose"))),
         {key_of(one): now - seconds(ago) for one, ago in (said.get("started") or {}).items()},
+        held - {key_of(one) for one in listed(said.get("coming_up"))},
     )
 
 
