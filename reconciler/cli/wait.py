@@ -41,7 +41,7 @@ def wish(key: str, verb: str, number: str, rids: list[str], whole: bool) -> Aske
             return None
         if verb in ("freeze", "thaw"):
             return _turned(service, verb, "service")
-        if found and found["verb"] != verb and verb in ("start", "stop"):
+        if found and found["verb"] != verb and (verb in ("start", "stop") or found["verb"] == "stop"):
             return client.FAILED, f"replaced: {found['who']} asked for {found['verb']}"
         return client.OK, _state(service)  # it ended by being fulfilled
 

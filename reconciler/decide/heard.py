@@ -11,8 +11,8 @@ ONE_OFF = ("restart", "provision", "unprovision", "purge", "switch")
 
 
 def under_way(wish: Wish, asked: Asked) -> str:
-    """Why it has to wait for what was asked before, "" when it need not. Who stops or starts need not."""
-    if asked.wish and wish.verb in ONE_OFF:
+    """Why it has to wait for what was asked before, "" when not: stop, freeze and abort end that."""
+    if asked.wish and wish.verb in (*ONE_OFF, "start"):
         return f"{asked.wish} is still under way; wait, or `standfast abort`"
     return ""
 
@@ -24,24 +24,30 @@ def heard(
     everything = tuple(resources)
     match wish.verb:
         case "freeze":
-            return replace(asked, frozen=Frozen(wish.who, wish.at, wish.reason, wish.until))
+            frost = Frozen(wish.who, wish.at, wish.reason, wish.until)
+            return replace(_replaced(asked, wish), frozen=frost)
         case "thaw":
             return replace(asked, frozen=None)
         case "abort":
-            return replace(asked, wish=None)
+            return _replaced(asked, wish)
         case "clear" if wish.rids:
             mine = {r.rid for r in everything if named(r, wish.rids)}
             return replace(asked, stopped=asked.stopped - mine)
         case "clear":
             return replace(NOBODY, frozen=asked.frozen)
         case "start" | "stop" if not (wish.rids or wish.upto or wish.downto):
-            stands = replace(asked, standing=wish, wish=None)
+            stands = replace(_replaced(asked, wish), standing=wish)
             if wish.verb == "start":
                 stands = replace(stands, stopped=frozenset())
             # It stands, but only for once it acts on what is frozen.
             return _one_off(wish, stands, everything, up) if frozen else stands
         case _:
-            return _one_off(wish, asked, everything, up)
+            return _one_off(wish, _replaced(asked, wish), everything, up)
+
+
+def _replaced(asked: Asked, wish: Wish) -> Asked:
+    """Whoever waits for what was under way is told by whom it was ended."""
+    return asked.ended_as("failed", f"replaced: {wish}") if asked.wish else asked
 
 
 def _one_off(wish: Wish, asked: Asked, everything: tuple[Resource, ...], up: Collection[str]) -> Asked:

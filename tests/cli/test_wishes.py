@@ -181,6 +181,13 @@ ENDS: list[Any] = [
     ),
     pytest.param(
         "restart",
+        {"wish": {**ended("pending")["wish"], "id": "9", "verb": "stop", "who": "bob"}},
+        1,
+        "svc1: replaced: bob asked for stop",
+        id="a one-off wish that a stop has replaced",
+    ),
+    pytest.param(
+        "restart",
         {"conditions": [condition("Stalled", "True", "BudgetSpent", "app#web is down")]},
         1,
         "svc1: restart stalled: BudgetSpent: app#web is down (`standfast why svc1`)",

@@ -70,8 +70,8 @@ def test_what_was_made_and_is_not_there_is_not_made_again_at_once():
     simulate(story, **{"disk#0": UNMADE})
 
 
-def test_a_freeze_in_the_middle_of_a_purge_holds_it_up():
-    """The wish is neither done nor forgotten: the document stays, and a thaw goes on with it."""
+def test_a_freeze_in_the_middle_of_a_purge_ends_it():
+    """Whoever stops it with a freeze does not find his data destroyed by the thaw."""
 
     async def story(rig):
         await up(rig)
@@ -84,6 +84,10 @@ def test_a_freeze_in_the_middle_of_a_purge_holds_it_up():
         assert rig.discarded == []
         assert "destroy fs#0" not in rig.world.done
         await rig.ask("thaw")
+        await rig.settled()
+        assert rig.discarded == []
+        assert not any(done.startswith("destroy") for done in rig.world.done)
+        await rig.ask("purge")
         await rig.settled()
         assert rig.discarded == [KEY]
         assert rig.world.done[-1] == "destroy disk#0"
