@@ -4,7 +4,7 @@ A full store stops every holder, so what is merely shown is written sparingly, a
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from reconciler.contracts import Store
 from reconciler.decide import keys
@@ -13,7 +13,7 @@ from reconciler.errors import MayHeal
 
 APART = 1.0
 TOGETHER = 0.05  # seconds that one waits for others
-MOST = 100  # in one commit
+MOST, MOST_BYTES = 100, 1_000_000  # in one commit: etcd takes 128 keys and 1.5 MB
 
 
 class Statuses:
@@ -71,7 +71,7 @@ class Statuses:
         if self._host != self._host_kept and not await self._write_host():
             return False
         open_ = [service for service, text in self._wanted.items() if self._kept.get(service, "") != text]
-        due = [service for service in open_ if now - self._at.get(service, -APART) >= APART][:MOST]
+        due = self._room([service for service in open_ if now - self._at.get(service, -APART) >= APART])
         standing = self._standing()
         if due and standing.session:
             texts = {service: self._wanted[service] for service in due}
@@ -87,3 +87,13 @@ class Statuses:
                     del self._kept[service], self._wanted[service], self._at[service]
             open_ = [service for service in open_ if service not in texts]
         return not open_
+
+    def _room(self, due: Sequence[str]) -> list[str]:
+        """The first of them, as many as go together; one that is larger goes alone."""
+        taken, size = list[str](), 0
+        for service in due[:MOST]:
+            size += len(self._wanted[service].encode())
+            if taken and size > MOST_BYTES:
+                break
+            taken.append(service)
+        return taken

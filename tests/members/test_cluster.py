@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.adapters.etcd_wire import LARGEST_BYTES
 from reconciler.decide import claims, keys
 from reconciler.decide.sessions import Level
 from reconciler.decide.standing import Standing, Terms
@@ -330,6 +331,25 @@ def test_statuses_are_written_on_change_and_once_a_second_for_each():
         way.refused = ""
         await nap(3)
         assert "statuses/n1/root/3" not in (await bed.truth.read("statuses/n1/")).entries
+        task.cancel()
+
+    play(story)
+
+
+def test_large_statuses_are_written_in_commits_that_the_store_takes():
+    """A hundred of them at once were more than etcd takes, and so none of them was ever told."""
+
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        sizes: list[int] = []
+        bed.truth.landed.append(lambda puts, deletes: sizes.append(sum(map(len, puts.values()))))
+        statuses = Statuses(n1.desk, "n1", lambda: n1.standing, {})
+        task = asyncio.create_task(statuses.run())
+        for service in range(100):
+            statuses.put(f"root/{service}", "é" * 20_000)
+        await nap(3)
+        assert len((await bed.truth.read("statuses/n1/")).entries) == 100
+        assert max(sizes) * 2 <= LARGEST_BYTES
         task.cancel()
 
     play(story)
