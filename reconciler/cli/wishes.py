@@ -23,6 +23,7 @@ HELP = {
 PARTS = ("start", "stop", "restart", "provision", "unprovision", "clear")
 DESTROY = ("unprovision", "purge")
 NODE = ("freeze", "thaw", "drain")
+OPTIONS = ("upto", "downto", "force", "local", "to", "until_reboot")
 
 
 def arguments(parser: Any) -> None:
@@ -33,6 +34,8 @@ def arguments(parser: Any) -> None:
         parser.add_argument("--node", action="store_true", help="this whole host")
     if verb in ("freeze", "thaw"):
         parser.add_argument("--cluster", action="store_true", help="all hosts")
+    if verb == "drain":
+        parser.add_argument("--until-reboot", action="store_true", help="the next boot ends it")
     if verb == "switch":
         parser.add_argument("--to", default="", metavar="NODE", help="to this node")
     if verb == "takeover":
@@ -114,7 +117,7 @@ def body(args: Any) -> dict[str, object]:
     """The wish as the API takes it; options that a verb does not have are left out."""
     made: dict[str, object] = {"verb": args.command}
     given = {"reason": args.reason, "rids": rids(args), "for": getattr(args, "seconds", None)}
-    given |= {name: getattr(args, name, None) for name in ("upto", "downto", "force", "local", "to")}
+    given |= {name: getattr(args, name, None) for name in OPTIONS}
     return made | {name: value for name, value in given.items() if value}
 
 

@@ -149,11 +149,13 @@ class Desk:
 
     def node_drained(self) -> Frozen | None:
         """Who asked this node to give away what it runs, and to take nothing on."""
-        stored = self._values.get("drained")
-        return Frozen(**stored) if stored else None
+        stored = dict(self._values.get("drained") or {})
+        of_now = stored.pop("boot", "") in ("", self._boot_id)
+        return Frozen(**stored) if stored and of_now else None
 
-    def put_node_drained(self, drained: Frozen | None) -> None:
-        self._put("drained", vars(drained) if drained else None)
+    def put_node_drained(self, drained: Frozen | None, until_reboot: bool = False) -> None:
+        boot = {"boot": self._boot_id} if until_reboot else {}
+        self._put("drained", vars(drained) | boot if drained else None)
 
     def put_node_frozen(self, frozen: Frozen | None) -> None:
         self._put("frozen", vars(frozen) if frozen else None)

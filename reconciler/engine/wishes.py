@@ -99,7 +99,7 @@ class Wishes:
         elif verb == "drain":
             if self.together is None:
                 raise NeedsPerson("this host is alone: there is nobody to give its services to; use `stop`")
-            self._desk.put_node_drained(frozen)
+            self._desk.put_node_drained(frozen, bool(request.get("until_reboot")))
         else:
             self._desk.put_node_frozen(frozen if verb == "freeze" else None)
             if verb == "thaw":

@@ -175,6 +175,7 @@ async def test_a_wish_arrives_complete_and_signed(http: aiohttp.ClientSession, a
         "local": False,
         "to": "",
         "scope": "node",
+        "until_reboot": False,
     }
     assert (principal.uid, str(principal.role)) == (os.geteuid(), "admin")
 

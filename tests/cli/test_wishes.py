@@ -21,6 +21,7 @@ PLAIN = {
     "local": False,
     "to": "",
     "scope": "node",
+    "until_reboot": False,
 }
 
 ASKED: list[Any] = [
@@ -62,6 +63,15 @@ def test_a_glob_asks_of_all_that_it_means(standfast: Command, running: Running) 
     assert standfast("stop", "prod/*") == 0
     assert [key for key, _, _ in running.agent.asked] == ["prod/web", "prod/web2"]
     assert standfast.out == "prod/web: down\nprod/web2: down\n"
+
+
+def test_a_drain_may_end_with_the_next_boot(standfast: Command, running: Running) -> None:
+    assert standfast("drain", "--no-wait") == 0
+    assert standfast("drain", "--until-reboot", "--no-wait") == 0
+    assert [(key, wish["verb"], wish["until_reboot"]) for key, wish, _ in running.agent.asked] == [
+        ("", "drain", False),
+        ("", "drain", True),
+    ]
 
 
 @pytest.mark.parametrize("verb", ["freeze", "thaw"])

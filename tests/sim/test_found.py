@@ -177,6 +177,29 @@ def test_a_child_starts_soon_after_its_parent_is_up_and_is_stopped_before_it():
     play(story, services=services)
 
 
+@pytest.mark.parametrize("until_reboot", [False, True])
+def test_a_host_that_goes_down_gives_all_away_before(until_reboot):
+    """Planned, it costs a stop and a start, not T. Its next boot takes services on again, if that was said."""
+
+    async def story(cluster):
+        first, second, _ = cluster.members
+        asked = {"verb": "drain", "until_reboot": until_reboot}
+        await first.agent.wishes.ask_node(asked, "systemd")
+        await until(lambda: second.host.all_up(["web/app#0"]), within=4)
+        assert not first.host.ups()
+        first.host.off("it goes down")
+        await asyncio.sleep(20)
+        first.host.boot()
+        await until(lambda: first.current)
+        await asyncio.sleep(2)
+        second.host.off("its power fails")
+        second.gone = True
+        takes = first if until_reboot else cluster.members[2]
+        await until(lambda: takes.host.all_up(["web/app#0"]), within=14)
+
+    play(story)
+
+
 def test_a_restart_stays_where_it_is():
     """The claim was given back between its two halves, and the first node by order took the service."""
 
