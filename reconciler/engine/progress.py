@@ -293,9 +293,12 @@ def remember_what_is_seen(
                     name = incarnation(memories, made[under]) if under in made else ""
                     if name and STOOD_ON + under not in memory:
                         desk.remember(owner, STOOD_ON + under, name, "reboot")
-        elif s.goal is Goal.DOWN and settled(Goal.DOWN, observed) and not s.running:
-            if rid in applied and not listed(owner):
-                desk.put_applied(record.key, rid, None)
+        elif rid in applied and _surely_down(s) and not listed(owner):
+            desk.put_applied(record.key, rid, None)
+
+
+def _surely_down(s: Situation) -> bool:
+    return s.goal is Goal.DOWN and settled(Goal.DOWN, s.seen) and not s.running
 
 
 def next_wish(wish: Wish, decision: Decision, made: Mapping[str, Situation], order: Order) -> Wish | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ from reconciler.decide.placement import Decision, Here, decide
 from reconciler.decide.plan import UPWARD, Situation, undermined
 from reconciler.decide.situations import STARTS, Look, Roster, Seen, roster
 from reconciler.decide.turn import Turn, alone
-from reconciler.engine import monitor, progress
+from reconciler.engine import monitor, progress, rest
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
@@ -27,8 +26,6 @@ from reconciler.settings import Settings
 
 REFUSED = 0.2
 """Seconds until an operation is tried again for which the guard or the claim was not there."""
-RARELY = 10.0
-"""Periods between two passes over a service at rest: should anything ever have been missed."""
 
 
 class Reconciler:
@@ -356,31 +353,10 @@ class Reconciler:
         self.gone(record.key)
 
     def _again_in(self, record: Record, asked: Asked, made: Mapping[str, Situation], now: float) -> float:
-        every = self._settings.look_every * (RARELY if self._at_rest(record, made) else 1.0)
-        waits = [every * random.uniform(0.9, 1.1)]
-        waits += [b.not_before - now for b in (*record.budgets.values(), *record.stops.values())]
-        waits += [record.attempt.conflict_until - now, record.attempt.failed_until - now]
-        waits += [record.refused_until - now]
-        if record.attempt.blocked:
-            waits += [record.attempt.blocked_since + progress.BLOCKED_LONG - now]
-        waits += [o.again_in for o in record.seen.values() if o.again_in]
-        waits += [at + progress.YOUNG - now for at in record.started.values()]
-        waits += [progress.LOOK_AGAIN] if record.settling or self.jobs.under_way(record.key) else []
         ends = asked.next_end(self._clock.wall(), self._desk.known(record.key))
-        waits += [ends] if ends else []
-        return min(w for w in waits if w > 0) + 0.001
-
-    def _at_rest(self, record: Record, made: Mapping[str, Situation]) -> bool:
-        """Nothing is to be done, nothing is counted, and what is seen is watched by itself.
-
-        Its facts are looked at in every period all the same, and call for a pass when they differ;
-        but a check runs only while somebody reads it.
-        """
-        if record.plan.now or record.plan.waiting or not record.up_as_wanted() or self._node_frozen():
-            return False
-        if any(b.failures for b in (*record.budgets.values(), *record.stops.values())):
-            return False
-        return not any(s.by_check or s.seen.state is State.UNKNOWN for s in made.values())
+        rests = not self._node_frozen() and rest.at_rest(record, made)
+        under_way = bool(self.jobs.under_way(record.key))
+        return rest.again_in(record, self._settings.look_every, rests, under_way, ends, now)
 
     def _event(
         self, record: Record, kind: str, text: str, rid: str = "", reason: str = "", ok: bool = True

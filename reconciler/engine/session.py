@@ -346,9 +346,7 @@ class OwnSession:
         self._seen_beat = found.beat
         if self._duplicate:
             return self._not_yet(f"{DUPLICATE}: rename one of them, or end it")
-        return self._not_yet(
-            "an earlier session of this node is open: it is closed once it stood for its T"
-        )
+        return self._not_yet("an earlier session of this node is open: closed once it stood for its T")
 
     async def _left_in_maintenance(self, record: Session, found: Found) -> bool:
         """Nobody else ends that. Once a person says that it is over, it stands for T like any other: with a

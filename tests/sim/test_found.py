@@ -179,7 +179,7 @@ def test_a_child_starts_soon_after_its_parent_is_up_and_is_stopped_before_it():
 
 @pytest.mark.parametrize("until_reboot", [False, True])
 def test_a_host_that_goes_down_gives_all_away_before(until_reboot):
-    """Planned, it costs a stop and a start, not T. Its next boot takes services on again, if that was said."""
+    """Planned, it costs a stop and a start, not T. Its next boot takes services on again, if asked to."""
 
     async def story(cluster):
         first, second, _ = cluster.members
