@@ -285,6 +285,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "Size at which that store takes nothing more, and every holder stops; 0: not known.",
     ),
     Metric(
+        "standfast_cluster_store_voters",
+        "gauge",
+        "Members of that store that vote: with one or two, the loss of one stops every failover service; "
+        "0: not known yet.",
+    ),
+    Metric(
         "standfast_failover_seconds",
         "gauge",
         "Seconds from the crash of a host to the claim of another, at most.",

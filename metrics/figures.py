@@ -40,6 +40,7 @@ class ClusterFigures(TypedDict):
     guard_lines: int
     store_size: int
     store_quota: int
+    store_voters: int
 
 
 class Statistics(TypedDict, total=False):
@@ -120,6 +121,7 @@ def _write_cluster(page: Page, figures: ClusterFigures) -> None:
     page.value("standfast_cluster_view_up", not seen["trouble"])
     page.value("standfast_cluster_store_bytes", figures["store_size"])
     page.value("standfast_cluster_store_quota_bytes", figures["store_quota"])
+    page.value("standfast_cluster_store_voters", figures["store_voters"])
     page.value("standfast_failover_seconds", seen["failover"])
     page.value("standfast_guard_up", figures["guard_up"])
     page.value("standfast_guard_lines", figures["guard_lines"])

@@ -53,6 +53,7 @@ def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]
         "guard_lines": member.gate.listed,
         "store_size": member.tending.size,
         "store_quota": member.tending.quota,
+        "store_voters": member.tending.voters,
     }
     seams.changed, seams.shown = made.queue.add, made.agent.shown
     seams.stood, seams.say = stood, say

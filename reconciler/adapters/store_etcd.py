@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from reconciler.adapters import etcd_wire as wire
 from reconciler.adapters.etcd_care import Status, compact_if_due, new_id, statuses
 from reconciler.adapters.etcd_gateway import Gateway
+from reconciler.adapters.etcd_members import members
 from reconciler.adapters.etcd_settings import EtcdSettings
 from reconciler.adapters.etcd_watch import Watch
 from reconciler.adapters.history import well_formed
 from reconciler.contracts import Change, Entry, Identity, Snapshot
+from reconciler.decide.voters import Member
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost
 
 PAGE = 1000  # keys in one answer
@@ -120,6 +122,10 @@ class EtcdStore:
     async def statuses(self) -> Mapping[str, Status | str]:
         """Of every endpoint: how it is, or why that is not known."""
         return await statuses(self._gateway)
+
+    async def members(self) -> tuple[Member, ...]:
+        """Who votes, and who is about to. Raises MayHeal."""
+        return await members(self._gateway)
 
     async def compact_if_due(self) -> int | None:
         """Let history go if nobody else does; the revision before which it went, or None.

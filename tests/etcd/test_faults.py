@@ -287,6 +287,7 @@ async def test_a_store_that_nobody_compacts_is_tended_by_who_uses_it(bed: Bed) -
         tending = Tending(store)
         await tending.look()
         assert 0 < tending.size < tending.quota
+        assert tending.voters == 3
         with pytest.raises(MayHeal, match="compacted"):
             await anext(aiter(store.watch(first)))
 

@@ -190,6 +190,7 @@ def test_a_cluster_and_its_absence():
     assert of(found, "standfast_guard_lines") == 3
     assert of(found, "standfast_cluster_store_bytes") == 1 << 20
     assert of(found, "standfast_cluster_store_quota_bytes") == 2 << 30
+    assert of(found, "standfast_cluster_store_voters") == 2
     assert of(found, "standfast_peer_alive", peer="demo2") == 0
     assert of(found, "standfast_peer_drained", peer="demo3") == 1
     assert of(found, "standfast_peer_last_renewal_timestamp_seconds", peer="demo1") == 1700000009.5

@@ -84,6 +84,11 @@ ALARMS = {
         | one("standfast_cluster_store_quota_bytes", f"2000{LONG}", HOST),
         FIRES_ON,
     ),
+    "StandfastFewVoters": Alarm(
+        one("standfast_cluster_store_voters", f"2{LONG}", HOST),
+        one("standfast_cluster_store_voters", f"3{LONG}", HOST),
+        FIRES_ON,
+    ),
     "StandfastGuardGone": Alarm(
         one("standfast_guard_up", f"0{LONG}", HOST), one("standfast_guard_up", f"1{LONG}", HOST), FIRES_ON
     ),

@@ -63,7 +63,7 @@ def peer(alive=True, **more):
 def cluster():
     session = {"open": True, "epoch": 4, "level": "lease", "why": "", "duplicate": False}
     nodes = {"demo1": peer(), "demo2": peer(False, age=None), "demo3": peer(drained="drained by bob")}
-    store = {"store_size": 1 << 20, "store_quota": 2 << 30}
+    store = {"store_size": 1 << 20, "store_quota": 2 << 30, "store_voters": 2}
     seen = {"session": session, "failover": 19.0, "trouble": "", "nodes": nodes}
     return {"seen": seen, "wall": 1700000010.0, "guard_up": True, "guard_lines": 3, **store}
 
