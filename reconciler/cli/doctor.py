@@ -1,5 +1,6 @@
 """`standfast doctor` → what is well, what is not, and what to do about it, a line each."""
 
+import contextlib
 import os
 import shutil
 import time
@@ -65,12 +66,14 @@ def findings(args: Any) -> Iterator[Finding]:
     up = tree.ago(time.time() - node["started"])
     yield "ok", f"the agent {node['version']} on {node['name']} answers, up {up}", ""
     yield from _agent(node)
+    if seen := node.get("cluster"):
+        yield from _member(node, seen)
     if not there:  # all of this is looked at on this host
         yield from _room(node)
         yield from _cluster(args, node)
         yield from _tools(services)
     for document in refused:
-        yield "error", f"{document['path']} is refused", f"standfast validate {document['path']}"
+        yield "error", f"{document['path']} is not in force: {_first(document)}", _todo(document)
     for service in services:
         stalled = judge.condition(service, "Stalled")
         if stalled.get("status") == "True":
@@ -108,6 +111,38 @@ def _agent(node: dict[str, Any]) -> Iterator[Finding]:
         yield "warn", f"removal is held back of {', '.join(held)}", "standfast prune --confirm"
 
 
+def _member(node: dict[str, Any], seen: dict[str, Any]) -> Iterator[Finding]:
+    """Of a host that shares a store with others, as its agent sees it."""
+    session = seen["session"]
+    if session["duplicate"]:
+        yield "error", "another node lives under this name", "rename one of them (--name), or end it"
+    elif not session["open"]:
+        why = session["why"] or "its time is over"
+        yield "error", f"this node has no session: {why}", "it may hold no service until it has one"
+    else:
+        yield "ok", f"its session is open: epoch {session['epoch']}, {session['level']}", ""
+    if seen["trouble"]:
+        yield (
+            "error",
+            f"what the hosts share is not followed: {seen['trouble']}",
+            "standfast cluster status",
+        )
+    others = {n: one["version"] for n, one in seen["nodes"].items() if one["alive"] and one["version"]}
+    if strange := [f"{n} runs {v}" for n, v in others.items() if v != node["version"]]:
+        what = f"agents of several versions: {', '.join(strange)}, this one {node['version']}"
+        yield "warn", what, "bring them to one version, one host after another"
+
+
+def _first(document: dict[str, Any]) -> str:
+    return str(next((fault["what"] for fault in document["faults"]), "refused"))
+
+
+def _todo(document: dict[str, Any]) -> str:
+    """What the first fault says; else where all of them are said."""
+    todo = next((fault["todo"] for fault in document["faults"]), "")
+    return todo or f"standfast validate {document['path']}"
+
+
 def _room(node: dict[str, Any]) -> Iterator[Finding]:
     for name in ("state", "run"):
         path = node["paths"][name]
@@ -126,12 +161,13 @@ def _room(node: dict[str, Any]) -> Iterator[Finding]:
 
 def _cluster(args: Any, node: dict[str, Any]) -> Iterator[Finding]:
     """Of a host whose node.yaml names a store of several."""
-    file = args.node or NODE_FILE
-    try:
-        with open(file, "rb") as content:
-            if b"etcd" not in content.read():
-                return
-    except OSError:
+    file, named = args.node or NODE_FILE, False
+    with contextlib.suppress(OSError), open(file, "rb") as content:
+        named = b"etcd" in content.read()
+    if not named:
+        if node.get("cluster"):
+            what = f"{file} names no store, and the agent has one: its members were not looked at"
+            yield "warn", what, "standfast doctor --node FILE, with the file that the agent runs by"
         return
     from reconciler.cli import cluster_status
 

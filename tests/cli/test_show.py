@@ -186,6 +186,13 @@ def test_prune(
     assert says in standfast.out
 
 
+def member(version: str = "0.1.0", trouble: str = "", **session: Any) -> dict[str, Any]:
+    """An agent that shares a store with demo2."""
+    stands = {"open": True, "epoch": 4, "level": "lease", "why": "", "duplicate": False, **session}
+    nodes = {"demo2": {"alive": True, "version": version}}
+    return {"cluster": {"session": stands, "failover": 19.0, "trouble": trouble, "nodes": nodes}}
+
+
 TROUBLES: list[Any] = [
     pytest.param({}, 0, ["ok    the store (sqlite) is written", "ok    1 sources"], id="all is well"),
     pytest.param(
@@ -225,6 +232,34 @@ TROUBLES: list[Any] = [
         ["warn  this host is frozen by alice (move)", "standfast thaw --node"],
         id="frozen",
     ),
+    pytest.param(member(), 0, ["ok    its session is open: epoch 4, lease"], id="a member"),
+    pytest.param(
+        member(trouble="etcd did not answer within 1 s"),
+        1,
+        ["error what the hosts share is not followed: etcd did not answer within 1 s"],
+        id="behind the others",
+    ),
+    pytest.param(
+        member(open=False, why="the store was replaced"),
+        1,
+        ["error this node has no session: the store was replaced"],
+        id="no session",
+    ),
+    pytest.param(
+        member(duplicate=True), 1, ["error another node lives under this name"], id="a node twice"
+    ),
+    pytest.param(
+        member(version="0.2.0"),
+        0,
+        ["warn  agents of several versions: demo2 runs 0.2.0, this one 0.1.0"],
+        id="versions",
+    ),
+    pytest.param(
+        member(),
+        0,
+        ["names no store, and the agent has one", "standfast doctor --node FILE"],
+        id="another node.yaml",
+    ),
 ]
 
 
@@ -249,6 +284,15 @@ def test_doctor_names_the_package_of_a_missing_command(
     monkeypatch.setattr(doctor, "TOOLS", {"fs.ext4": (("no-such-fsck", "e2fsprogs"),)})
     assert standfast("doctor") == 1
     assert "error no-such-fsck is missing, fs.ext4 needs it\n      apt install e2fsprogs" in standfast.out
+
+
+def test_doctor_says_what_is_wrong_with_a_file_that_is_not_in_force(
+    standfast: Command, running: Running
+) -> None:
+    running.agent.files = [document("web.yaml", ("another one was applied later, on n2",))]
+    assert standfast("doctor") == 1
+    said = "error web.yaml is not in force: another one was applied later, on n2"
+    assert f"{said}\n      mend it" in standfast.out
 
 
 def test_doctor_without_an_agent_says_so(
