@@ -65,9 +65,15 @@ def node(key: str, verb: str, whole: bool = False) -> Asked:
 
 
 def document(key: str, generation: str) -> Asked:
-    """A document that was put in place; done when this content is in force and all is as wanted."""
+    """A document that was put in place; done when this content is in force and all is as wanted.
+
+    Also where it runs, if that is another host.
+    """
 
     def end(service: Mapping[str, Any]) -> End | None:
+        status = service["status"]
+        if "claims" in status and status["goal"] == "standby" and status["avail"] not in ("up", "n/a"):
+            return None
         seen = service["status"]["observed_generation"] == service["metadata"]["generation"] == generation
         if seen and judge.as_wanted(service) and not judge.busy(service):
             return client.OK, _state(service)

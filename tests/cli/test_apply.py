@@ -77,6 +77,21 @@ def test_apply_waits_until_this_content_is_in_force(
     assert standfast.out.endswith("svc1: up\n")
 
 
+def test_apply_waits_for_the_host_that_starts_it(
+    standfast: Command, running: Running, write: Any, place: Path
+) -> None:
+    """Here all is as wanted already: it is another one's turn."""
+    content = GOOD % "svc1"
+    home = Home("demo1", "TST", {}, ("demo1",))
+    generation = check(content.encode(), "svc1.yaml", "root/svc1", "yaml", home).generation
+    agent = running.agent
+    agent.objects["root/svc1"]["metadata"]["generation"] = generation
+    agent.change("root/svc1", observed_generation=generation, goal="standby", avail="down", claims=[])
+    running.later(0.3, lambda: agent.change("root/svc1", avail="up"))
+    assert standfast("apply", write("svc1.yaml", content), "--yes") == 0
+    assert standfast.out.endswith("svc1: up\n")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [

@@ -74,6 +74,7 @@ def test_the_holder_of_a_hundred_services_dies():
         claimed = {e["service"]: e["at"] for e in said if e["reason"] == "Wanted" and e["at"] > began}
         assert len(claimed) == 101
         assert max(claimed.values()) - began < FAST.wait + 1
+        made.never_twice()
 
 
 def test_how_full_the_store_is_is_measured():
