@@ -65,7 +65,7 @@ def status_of(said: wire.Json) -> Status:
         size=wire.number(said, "dbSize"),
         used=wire.number(said, "dbSizeInUse"),
         quota=wire.number(said, "quota"),
-        alarms=tuple(map(str, said.get("errors", ()))),
+        alarms=tuple(text for text in map(str, said.get("errors", ())) if "alarm:" in text),
     )
 
 

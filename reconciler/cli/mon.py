@@ -22,6 +22,8 @@ ICONS = {
     "unknown": "?",
     "elsewhere": "X",
 }
+DETAIL, LONGEST = 2, 50
+"""The column of reasons, and its characters: a longer one would push the hosts out of sight."""
 UNDER_WAY = ("pending", "under way")
 QUIET = {"down": "grey", "stdby down": "grey"}
 """A host where a service is down as it should be is no news: only the service's own state is red."""
@@ -69,7 +71,7 @@ def render(
         ("Services", nodes, [_service(one, nodes) for one in listed]),
     ]
     lines = [line for _, _, rows in sections for line in rows]
-    widths = [max(len(left[n][0]) for left, _ in lines) for n in range(4)]
+    widths = [max(len(_beside(left)[n][0]) for left, _ in lines) for n in range(4)]
     # A cell may hold words ("starting"): hosts' columns grow with them.
     wide = [
         max([len(name), *(_length(c[n]) for _, c in lines if n < len(c))]) for n, name in enumerate(nodes)
@@ -79,8 +81,16 @@ def render(
         margin = sum(widths) + 2 * len(widths) + 2
         names = " ".join(_padded([(name, "bold")], wide[n], colour) for n, name in enumerate(heads))
         drawn += ["", _padded([(title, "bold")], margin, colour) + names.rstrip()]
-        drawn += [_drawn(left, cells, widths, wide, colour) for left, cells in rows]
+        for left, cells in rows:
+            detail = left[DETAIL][0]
+            below = [f"   {detail}"] if len(detail) > LONGEST else []
+            drawn += [_drawn(_beside(left), cells, widths, wide, colour), *below]
     return "\n".join(drawn[1:])
+
+
+def _beside(left: list[Words]) -> list[Words]:
+    """Without a reason that has a line of its own."""
+    return [("", "") if n == DETAIL and len(one[0]) > LONGEST else one for n, one in enumerate(left)]
 
 
 def _drawn(

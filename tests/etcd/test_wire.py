@@ -83,6 +83,8 @@ def test_fields_left_out_are_zero() -> None:
     assert entries_of({}, "p/") == {}
     assert number({}, "compact_revision") == 0
     status = status_of({"header": {"member_id": "1"}, "version": "3.4.23"})
+    lost = status_of({"errors": ["etcdserver: no leader", "memberID:1 alarm:NOSPACE "]})
+    assert lost.alarms == ("memberID:1 alarm:NOSPACE ",)  # the other is none that can be disarmed
     assert (status.leader, status.leads, status.fullness) == ("", False, 0.0)
 
 

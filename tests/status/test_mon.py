@@ -63,6 +63,16 @@ def test_two_hosts_as_in_the_guide():
     assert [row.rstrip()[-1] for row in rows if row.startswith(" state")] == ["*"]
 
 
+def test_a_long_reason_pushes_no_host_out_of_sight():
+    why = "the store was replaced: it has the id f080faa003b08c3d: `standfast cluster accept-store`"
+    made = render(
+        NODE | {"store": {"kind": "sqlite", "trouble": why}}, [shown({"demo1": instance()})], now=NOW
+    )
+    at = made.splitlines().index(f"   {why}")
+    assert made.splitlines()[at - 1].split() == ["store", "failing", "|", "!"]
+    assert max(len(line) for line in made.splitlines() if why not in line) < 60
+
+
 @pytest.mark.parametrize(
     ("here", "status", "cell"),
     [
