@@ -4,8 +4,11 @@ The view is kept by a watch and goes on while a pass waits. That is no harm: wha
 true only by the comparisons of its commit.
 """
 
+import asyncio
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 
 from reconciler.contracts import Clock, Entry, Notify, Store
 from reconciler.decide import claims, keys
@@ -61,6 +64,7 @@ class Cluster:
         self._claims: dict[str, dict[int, Claim | None]] = {}
         self._given: dict[str, float] = {}  # services whose claim was given back, and when that was heard
         self.handed_over: set[str] = set()  # of those held here, the ones that were
+        self._one_by_one = asyncio.Lock()
         self._waiting: set[str] = set()  # services that had to wait for a slot or a thing
         self._sure: dict[str, int] = {}  # services whose claim we have written, and its epoch
         self.bound: Callable[[str], Iterable[str]] = lambda service: ()  # those that name it in a relation
@@ -97,6 +101,11 @@ class Cluster:
     def surely_not(self, service: str) -> bool:
         """My session of now has no claim of it, as far as the store was heard; without one nobody knows."""
         return self._holder() is not None and self.follower.ready.is_set() and self.mine(service) is None
+
+    def one_by_one(self, service: Service) -> AbstractAsyncContextManager[None]:
+        """Of services that decide about each other, the next is claimed once the last claim was answered."""
+        related = service.relations or any(self.bound(service.key))
+        return self._one_by_one if related else contextlib.nullcontext()
 
     async def claim(self, service: Service, wanted: tuple[Thing, ...], level: Level) -> str:
         """ "" once `held` says so, else why it has to wait. May raise MayHeal.

@@ -82,7 +82,11 @@ class Together:
         waits = self._waits[record.key]
         waits.again_in = 0.0
         if made.act == "claim":
-            why = await self._claim(record, waits)
+            async with self.cluster.one_by_one(record.service):
+                made, here = self._turn(record, wanted, asked)  # another may have been claimed meanwhile
+                if made.act != "claim":
+                    return made, here
+                why = await self._claim(record, waits)
             # Whoever gave it back has seen its addresses gone: nobody need be asked whether they are.
             record.handed_over = not why and record.key in self.cluster.handed_over
             return self._turn(record, wanted, asked, why)

@@ -179,7 +179,7 @@ def test_a_child_starts_soon_after_its_parent_is_up_and_is_stopped_before_it():
 
 @pytest.mark.parametrize("until_reboot", [False, True])
 def test_a_host_that_goes_down_gives_all_away_before(until_reboot):
-    """Planned, it costs a stop and a start, not T. Its next boot takes services on again, if asked to."""
+    """Planned, it costs a stop and a start, not T. If so said, its next boot takes services on again."""
 
     async def story(cluster):
         first, second, _ = cluster.members
@@ -198,6 +198,22 @@ def test_a_host_that_goes_down_gives_all_away_before(until_reboot):
         await until(lambda: takes.host.all_up(["web/app#0"]), within=14)
 
     play(story)
+
+
+def test_two_that_must_not_run_together_are_not_claimed_at_once():
+    """Each was decided on before the other's claim was answered, and so they started on one host."""
+
+    async def story(cluster):
+        await asyncio.sleep(5)
+        for member in cluster.members:
+            assert len([name for name in "abc" if member.host.all_up([f"{name}/app#0"])]) == 1
+
+    apart = {"a": ("b", "c"), "b": ("a", "c"), "c": ("a", "b")}
+    services = [
+        stack(name, NAMES, f"192.0.2.{n}", relations={"hard_anti_affinity": others})
+        for n, (name, others) in enumerate(apart.items(), 1)
+    ]
+    play(story, services=services)
 
 
 def test_a_restart_stays_where_it_is():
