@@ -166,9 +166,10 @@ def _holder(service: Service, wanted: Decision, asked: Asked, here: Situation) -
     else:
         up = wanted
     if _fails_back(service) and not asked.wish:
-        best = candidates(service, here.peers).ranked
-        if best and best[0] not in _holders(here):
-            return _better(best[0], Turn(up, act, here.sure, asked, "better"), here)
+        best = candidates(service, here.peers).ranked[: here.slots]
+        better = [name for name in best if name not in _holders(here)]
+        if better and here.node not in best:
+            return _better(better[0], Turn(up, act, here.sure, asked, "better"), here)
     return Turn(up, act, here.sure, asked)
 
 

@@ -103,7 +103,7 @@ class Cluster:
         return self._holder() is not None and self.follower.ready.is_set() and self.mine(service) is None
 
     def one_by_one(self, service: Service) -> AbstractAsyncContextManager[None]:
-        """Of services that decide about each other, the next is claimed once the last claim was answered."""
+        """Of services that decide about each other, the next is claimed when the last was answered."""
         related = service.relations or any(self.bound(service.key))
         return self._one_by_one if related else contextlib.nullcontext()
 

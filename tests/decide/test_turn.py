@@ -238,6 +238,15 @@ def test_why_a_node_waits_is_said():
     )
 
 
+@pytest.mark.parametrize(("me", "answer"), [("n2", "up Wanted holds"), ("n3", "down FailsBack release")])
+def test_of_several_instances_the_one_that_comes_last_goes_to_a_better_node(me, answer):
+    """They all found that the first node has none, and stopped at once."""
+    both = {0: Claim(0, "n2", 5), 1: Claim(1, "n3", 5)}
+    mine = next(claim for claim in both.values() if claim.node == me)
+    situation = replace(here(me, mine=mine.slot, waited={"better": 31}, slots=2), claims=both)
+    assert said(replace(WEB, topology="flex", failback="auto"), UP, NOBODY, situation) == answer
+
+
 def test_nobody_waits_for_a_node_where_it_was_stopped():
     asked = Asked(standing=Wish("stop", "alice", 1.0, local=True, node="n1"))
     assert said(WEB, UP, asked, here("n2")) == "standby Claims claim"
