@@ -34,13 +34,18 @@ LOOK = 1.0
 def join(made: Running, member: Member, seams: Seams) -> list[asyncio.Task[None]]:
     """Before any document is read; returns what goes on for as long as the agent lives."""
 
+    def priority(key: str) -> int:
+        record = made.records.get(key)
+        return record.service.priority if record else 0
+
     def stood(standing: Standing) -> None:
-        for key in list(made.records):
+        for key in sorted(made.records, key=priority):
             made.queue.add(key)
 
     def say(reason: str, text: str, ok: bool) -> None:
         made.tell.record(Event(SystemClock().wall(), "daemon", reason=reason, text=text, ok=ok))
 
+    member.cluster.priority = priority
     together = _together(made, member)
     travel = _travel(made, member)
     together.behind, together.cannot = travel.behind, travel.cannot

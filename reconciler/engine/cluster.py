@@ -68,6 +68,7 @@ class Cluster:
         self._waiting: set[str] = set()  # services that had to wait for a slot or a thing
         self._sure: dict[str, int] = {}  # services whose claim we have written, and its epoch
         self.bound: Callable[[str], Iterable[str]] = lambda service: ()  # those that name it in a relation
+        self.priority: Callable[[str], int] = lambda service: 0  # smaller is looked at first
         self.document: Callable[[str, str | None], None] = lambda service, text: None
         self.view = View(self.follower.entries, self._sessions, self._claims)
 
@@ -327,5 +328,5 @@ class Cluster:
 
     def _wake(self, services: set[str]) -> None:
         self._waiting -= services
-        for service in sorted(services):
+        for service in sorted(services, key=lambda key: (self.priority(key), key)):
             self._notify(service)

@@ -238,6 +238,20 @@ def test_the_dead_holders_claim_is_taken_within_half_a_second_of_t():
     play(story)
 
 
+def test_what_a_dead_node_had_is_looked_at_by_priority():
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        n2.cluster.priority = lambda key: {"root/web": 10}.get(key, 50)
+        for service in (DB, WEB):
+            await take(n1, service)
+        n1.crash()
+        n2.queued.clear()
+        await bed.until(lambda: len(n2.queued) >= 2)
+        assert n2.queued[:2] == ["root/web", "root/db"]
+
+    play(story)
+
+
 def test_a_dead_holder_of_a_low_level_is_not_succeeded():
     async def story(bed: Bed) -> None:
         n1, n2 = await two(bed)
