@@ -205,7 +205,8 @@ async def _at_hand(settings: Settings, groups: Groups) -> GuardClient:
 async def _timing(settings: Settings, guard: KeptGuard) -> tuple[Timing, bool]:
     """What the failover time asks for, with the watchdog as its driver granted it; and whether one resets.
 
-    A guard that still has what an agent before us gave it keeps that.
+    A guard that still has what an agent before us gave it keeps that where it will do; else it is given
+    another when the session is gone on with.
     """
     seen = await guard.state()
     locked = seen.kappa == 1
@@ -215,7 +216,9 @@ async def _timing(settings: Settings, guard: KeptGuard) -> tuple[Timing, bool]:
     if seen.watchdog is None:
         granted = await guard.arm(timing.watchdog, timing.margin)
         return derive(settings.failover_time, int(granted), locked), (await guard.state()).real
-    return derive(settings.failover_time, int(seen.watchdog), locked), seen.real
+    with contextlib.suppress(NeedsPerson):
+        timing = derive(settings.failover_time, int(seen.watchdog), locked)
+    return timing, seen.real
 
 
 async def endless(act: Callable[[], Awaitable[None]], seams: Seams, name: str) -> None:

@@ -16,7 +16,7 @@ class KeptGuard:
     """Implements contracts.Guard. `lost` is set for as long as there is none.
 
     connect   starts one if need be. back: called each time another one is there.
-    watchdog  seconds and margin, armed before a session where it is not.
+    watchdog  seconds and margin of every session.
     """
 
     def __init__(
@@ -75,6 +75,12 @@ class KeptGuard:
             except MayHeal:
                 self._session = None
 
+    async def _arm(self, client: GuardClient, watchdog: float, margin: float) -> None:
+        """Raises MayHeal when it is to be longer: the host would stop later than it says."""
+        granted = await client.arm(watchdog, margin)
+        if granted > watchdog:
+            raise MayHeal(f"the watchdog grants {granted:g} s, not {watchdog:g} s")
+
     def _there(self) -> GuardClient:
         if self._client is None or self._client.lost.is_set():
             raise MayHeal(f"the guard is gone{': ' + self.trouble if self.trouble else ''}")
@@ -91,8 +97,15 @@ class KeptGuard:
     async def open(self, epoch: int, deadline: float) -> GuardSeen:
         client = self._there()
         if self._watchdog and (await client.state()).phase == "idle":
-            await client.arm(*self._watchdog)  # it is disarmed when a session has ended
+            await self._arm(client, *self._watchdog)  # it is disarmed when a session has ended
         seen = await client.open(epoch, deadline)
+        if self._watchdog and seen.watchdog != self._watchdog[0]:
+            # An agent before us had other times. Here a shorter T is not promised yet, and a longer one is.
+            try:
+                await self._arm(client, *self._watchdog)
+            except MayHeal as fault:
+                await client.trip(str(fault))
+                raise
         self._session = epoch, deadline
         return seen
 

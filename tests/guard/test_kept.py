@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from reconciler.adapters.guard_kept import KeptGuard
 from reconciler.errors import MayHeal
 
@@ -48,4 +50,56 @@ async def test_another_guard_has_the_deadline_and_its_list_is_read_however_often
             await asyncio.sleep(0.005)
     assert made[2].opened == [(7, 1000.0)]
     assert not guard.trouble
+    await guard.stop()
+
+
+class Armed(Client):
+    """It has the watchdog of an agent before, and grants what it likes."""
+
+    def __init__(self, phase: str, has: float, grants: float) -> None:
+        super().__init__()
+        self.phase, self.has, self.grants = phase, has, grants
+        self.tripped = ""
+
+    async def state(self) -> Any:
+        return type("Seen", (), {"phase": self.phase, "watchdog": self.has})()
+
+    async def open(self, epoch: int, deadline: float) -> Any:
+        await super().open(epoch, deadline)
+        return await self.state()
+
+    async def arm(self, watchdog: float, margin: float) -> float:
+        self.has = self.grants
+        return self.grants
+
+    async def trip(self, why: str) -> None:
+        self.tripped = why
+
+
+@pytest.mark.parametrize(
+    ("phase", "has", "grants", "refused", "tripped"),
+    [
+        pytest.param("held", 8.0, 4.0, "", "", id="as it was"),
+        pytest.param("held", 16.0, 8.0, "", "", id="shortened"),
+        pytest.param("held", 16.0, 10.0, "grants 10 s, not 8 s", "grants 10 s", id="longer than promised"),
+        pytest.param("idle", 2.0, 10.0, "grants 10 s, not 8 s", "", id="longer, and nothing was begun"),
+    ],
+)
+async def test_no_session_has_a_longer_watchdog_than_its_times_allow(phase, has, grants, refused, tripped):
+    client = Armed(phase, has, grants)
+
+    async def connect() -> Any:
+        return client
+
+    guard = KeptGuard(connect, (8.0, 1.0))
+    await guard.start()
+    if refused:
+        with pytest.raises(MayHeal, match=refused):
+            await guard.open(7, 1000.0)
+    else:
+        await guard.open(7, 1000.0)
+        assert client.has == 8.0
+    assert tripped in client.tripped
+    assert bool(client.tripped) is bool(tripped)
+    assert bool(client.opened) is (phase == "held")
     await guard.stop()

@@ -12,7 +12,7 @@ from reconciler.testing.things import stack
 NAMES = ("n1", "n2", "n3")
 
 
-def play(story, names=NAMES, services=None, within=20.0):
+def play(story, names=NAMES, services=None, within=20.0, timing=PROFILES["fast"]):
     """Once the cluster has come up. The first of the nodes has the service `web`."""
     clusters, faults = [], []
 
@@ -20,7 +20,7 @@ def play(story, names=NAMES, services=None, within=20.0):
         made = services or [stack("web", names, "192.0.2.10")]
         cluster = SimCluster(names, made, random.Random(1))
         clusters.append(cluster)
-        await cluster.begin([PROFILES["fast"]] * len(names), [1.0] * len(names))
+        await cluster.begin([timing] * len(names), [1.0] * len(names))
         await cluster.converged(within)
         await story(cluster)
 

@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from reconciler.decide import sessions
+from reconciler.decide.timing import PROFILES
 from reconciler.errors import NeedsPerson
 from reconciler.model import Owner
 from reconciler.operations import Mount
@@ -326,3 +328,35 @@ def test_what_is_asked_of_a_part_elsewhere_is_judged_by_what_is_up_there():
         assert holder.host.all_up(["web/app#0"])
 
     play(story)
+
+
+@pytest.mark.parametrize(("before", "after"), [("conservative", "fast"), ("fast", "conservative")])
+def test_an_agent_with_other_times_gives_its_guard_the_other_watchdog(before, after):
+    """It went on with that of before: a guard with 14 seconds to stop, of a host that promised T = 7."""
+    before, after = PROFILES[before], PROFILES[after]
+
+    async def story(cluster):
+        holder = cluster.members[0]
+        up, operations = holder.host.ups(), cluster.oracle.operations
+        holder.host.timing = after
+        holder.agent.die("restarted with other times")
+
+        def promised():
+            return sessions.read(
+                cluster.truth._history.read("sessions/n1").entries["sessions/n1"].value
+            ).wait
+
+        def watchdog():
+            return holder.guards.guard.core.mind.terms.watchdog
+
+        # A shorter W comes before the shorter promise, a longer one after the longer.
+        first, second = (watchdog, promised) if after.wait < before.wait else (promised, watchdog)
+        aims = {watchdog: after.watchdog, promised: after.wait}
+        await until(lambda: first() == aims[first] or second() == aims[second])
+        assert first() == aims[first]
+        await until(lambda: second() == aims[second])
+        await asyncio.sleep(5)
+        assert holder.current
+        assert (holder.host.ups(), cluster.oracle.operations) == (up, operations)
+
+    play(story, timing=before, within=60.0)
