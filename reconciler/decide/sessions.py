@@ -12,6 +12,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from reconciler.decide.timing import usual
+
 FORMAT = 1
 """Of the record; one that is not understood is never taken for dead."""
 
@@ -143,11 +145,15 @@ def suspected(
     """It may be fenced: silent for so long, in which the store answered me throughout.
 
     suspicion  seconds; at least I + E + 3r: an election of the store's leader is no silence of a peer.
+               One whose T is longer may renew more rarely: then it is that of its own times.
     """
     if session is None or still is None or answers is None or not session.open:
         return False
-    if math.isinf(session.wait) or now - still.since < suspicion:
+    if math.isinf(session.wait):
         return False  # in maintenance nobody ends it
+    suspicion = max(suspicion, usual(session.wait).silent)
+    if now - still.since < suspicion:
+        return False
     return answers.since <= still.since and now - answers.last < suspicion
 
 

@@ -215,12 +215,12 @@ def _planned(failover_time: str | float, granted: int | None, locked: bool) -> T
         wait = round(failover_time - CLAIM, 3)
         if not 0 < wait < math.inf:
             raise NeedsPerson(f"failover_time {failover_time:g}s is no such time: write 30s, or default")
-        made = _fitted(_between(wait), 1 if locked else 2)
+        made = _fitted(usual(wait), 1 if locked else 2)
     return made if granted is None else _granted(made, granted)
 
 
-def _between(wait: float) -> Timing:
-    """The intervals of the profiles on both sides of it, in proportion."""
+def usual(wait: float) -> Timing:
+    """For a T the intervals of the profiles on both sides of it, in proportion."""
     lower, upper = PROFILES["fast"], PROFILES["fast"]
     for profile in PROFILES.values():
         upper = profile

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from reconciler.decide.sessions import Answers, Level, Session, Still, suspected
+from reconciler.decide.timing import PROFILES
 from reconciler.engine.fencing import AGAIN, Fencer
 from reconciler.settings import Fence
 from tests.members.rig import FAST, Bed, Node, play
@@ -135,6 +136,23 @@ def test_the_silence_of_the_store_fences_nobody():
         n2.way.silent = False
         await nap(SUSPICION - 0.5)
         assert told == []
+        task.cancel()
+
+    play(story)
+
+
+def test_a_node_of_longer_times_is_suspected_by_those_and_not_by_mine():
+    """Every four seconds it renews: to a fast observer that was silence, and a healthy node was fenced."""
+
+    async def story(bed: Bed) -> None:
+        told: list[str] = []
+        n1, n2 = bed.node("n1", PROFILES["conservative"]), bed.node("n2")
+        await bed.held(n1, n2)
+        task = fencer(n2, off, told)
+        await nap(60)
+        assert (told, n1.current().epoch) == ([], 1)
+        n1.crash()
+        await bed.until(lambda: not bed.session("n1").open, within=PROFILES["conservative"].silent + 2)
         task.cancel()
 
     play(story)
