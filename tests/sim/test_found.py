@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
 from reconciler.decide import sessions
 from reconciler.decide.timing import PROFILES
 from reconciler.errors import NeedsPerson
-from reconciler.model import Owner
+from reconciler.model import Flex, Owner
 from reconciler.operations import Mount
 from reconciler.testing.faults import Faults
 from reconciler.testing.things import DOWN, disks, pair, stack
@@ -301,6 +302,22 @@ def test_a_fence_that_worked_frees_what_the_dead_host_had_at_once():
         assert any("it was fenced" in said.what for said in cluster.oracle.history)
 
     play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
+
+
+def test_a_target_is_lowered_and_raised_while_it_runs():
+    async def story(cluster):
+        agent = cluster.members[0].agent
+        for target in (1, 3, 2):
+            service = agent.records["root/two"].service
+            made = replace(service, flex=Flex(target=target), generation=f"two for {target}")
+            cluster.oracle.services["root/two"] = cluster.versions.add(made)
+            offer(agent, made)
+            things = ["two/fs#0", "two/app#0"]
+            await until(lambda: sum(m.host.all_up(things) for m in cluster.members) == target)  # noqa: B023
+            await asyncio.sleep(10)
+            assert sum(bool(m.host.ups()) for m in cluster.members) == target
+
+    play(story, services=[pair("two", NAMES, 2)])
 
 
 def test_an_edit_on_one_host_is_in_force_where_it_runs():
