@@ -313,7 +313,7 @@ class SimAgent:
     async def perform(self, operation: Operation, owner: Owner) -> Outcome:
         job = self.jobs.running.get(owner)
         step = job.step if job and operation in job.step.operations else None
-        self.host.oracle.performs(self.host.name, str(operation), step, self.planned)
+        self.host.oracle.performs(self.host.name, str(operation), owner.service, step, self.planned)
         if isinstance(operation, Do):
             return await self.host.perform(Work(operation, operation.thing, operation.verb, owner), owner)
         verb = towards(operation, step.goal if step else None, step.act if step else "")

@@ -237,3 +237,21 @@ class SimCluster:
                     self.oracle.wrong(member.name, "settled", f"plans {steps} of {key} with nothing to do")
         if self.oracle.operations > before:
             self.oracle.wrong("all", "settled", f"{self.oracle.operations - before} operations at rest")
+
+    async def edited(self, within: float) -> None:
+        """One of several services is, at rest: it is in force everywhere, and nothing else is touched."""
+        service, agent = self.dice.choice(self.services), self.members[0].agent
+        assert agent
+        made = self.versions.edited(agent.records[service.key].service, stops=False)
+        self.oracle.edited = service.key
+        self.members[0].host.save(service.key, self.versions.content(made))
+        await asyncio.sleep(0.5)
+        await self.converged(within)
+        behind = [m.name for m in self.members if not m.gone and m.agent and not _has(m.agent, made)]
+        if behind:
+            self.oracle.wrong(behind[0], "apart", f"{service.key} was edited, and that is not in force")
+        self.oracle.edited = ""
+
+
+def _has(agent: SimAgent, service: Service) -> bool:
+    return agent.records[service.key].service is service

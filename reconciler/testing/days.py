@@ -45,6 +45,7 @@ class Schedule:
     began, last     the dice as they were when the hosts began, and when all had happened
     first, rest     seconds before the first fault, and after the last one's pause
     everywhere      each host has the file of every document; else the first one alone
+    early           faults come before all is up, and made, for the first time
     fences          how those who switch a host off are: works, fails, late; "": there are none
     """
 
@@ -60,6 +61,7 @@ class Schedule:
     last: Any = field(default=None, repr=False)
     fences: str = ""
     everywhere: bool = False
+    early: bool = False
 
     def __str__(self) -> str:
         hosts = zip(self.names, self.timings, self.rates, strict=True)
@@ -106,9 +108,10 @@ def day(seed: int, kinds: Sequence[str] = tuple(KINDS), faults: int = 24, last: 
     fences = dice.choice(("", "", "", "", "works", "works", "fails", "late"))
     timings = tuple("default" if dice.random() < 0.15 else "fast" for _ in names)
     rates = tuple(dice.choice((1 - DRIFT, 1.0, 1 + DRIFT)) for _ in names)
-    everywhere = dice.random() < 0.5
+    everywhere, early = dice.random() < 0.5, dice.random() < 0.2
+    began = dice.getstate()
     schedule = Schedule(
-        seed, names, services, timings, rates, dice.getstate(), fences=fences, everywhere=everywhere
+        seed, names, services, timings, rates, began, fences=fences, everywhere=everywhere, early=early
     )
 
     async def befall(made: Day, cluster: SimCluster, dice: Random) -> bool:
@@ -150,11 +153,14 @@ def _live(schedule: Schedule, befall: Befall, last: int) -> Day:
         cluster.fences = schedule.fences
         cluster.everywhere = schedule.everywhere
         await cluster.begin([PROFILES[name] for name in schedule.timings], schedule.rates)
-        await cluster.converged(30.0)
+        if not schedule.early:
+            await cluster.converged(30.0)
         if await befall(made, cluster, dice):
             made.healed = await cluster.converged(HEALED)
             if not cluster.oracle.broken:
                 await cluster.quiet(3.0)
+            if not cluster.oracle.broken and len(cluster.services) > 1:
+                await cluster.edited(30.0)
         made.seconds = asyncio.get_running_loop().time()
 
     try:

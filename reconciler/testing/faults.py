@@ -131,13 +131,27 @@ class Faults(People):
             member.agent.die("killed")
 
     async def dies_at_work(self, member: Member, seconds: float) -> None:
-        """In the middle of anything that it does about something that has just happened."""
-        agent = member.agent
-        if agent is None or not member.running:
+        """The agent."""
+        if agent := member.agent:
+            await self._at_work(member, lambda: agent.die("killed"), seconds)
+
+    async def guard_dies_at_work(self, member: Member, seconds: float) -> None:
+        if guard := member.guards.guard:
+            await self._at_work(member, guard.die, seconds)
+
+    async def crashes_at_work(self, member: Member, seconds: float) -> None:
+        await self._at_work(member, lambda: member.host.reset("it crashed"), seconds)
+
+    async def _at_work(self, member: Member, dies: Callable[[], None], seconds: float) -> None:
+        """Between any two steps of what agent, guard or operations do about what has just happened."""
+        agent, guard, host = member.agent, member.guards.guard, member.host
+        if not (member.running and agent and guard and guard.alive):
             return
-        part = self._dice.choice((agent.main, agent.main, agent.renewer))
-        part.after(self._dice.choice((3, 30, 150)) + self._dice.randrange(30), lambda: agent.die("killed"))
-        await self._dice.choice((self.lost, self.asked))(member, seconds)
+        part = self._dice.choice((host.whole, host.whole, agent.main, agent.renewer, guard.process))
+        number = self._dice.choice((3, 30, 150)) + self._dice.randrange(30)
+        part.after(number % 15 + 1 if part is host.whole else number, dies)
+        self._until(max(seconds, 2.0), lambda: part.after(0, dies))
+        await self._dice.choice((self.lost, self.lost, self.asked, self.silent))(member, seconds)
 
     async def guard(self, member: Member, seconds: float) -> None:
         if member.guards.guard:
@@ -258,6 +272,8 @@ KINDS: Mapping[str, Kind] = {
     "kill": Faults.kill,
     "dies at work": Faults.dies_at_work,
     "guard dies": Faults.guard,
+    "guard dies at work": Faults.guard_dies_at_work,
+    "crashes at work": Faults.crashes_at_work,
     "both die": Faults.both,
     "hold": Faults.hold,
     "hold the guard": Faults.hold_guard,

@@ -208,7 +208,10 @@ class SimHost:
                 self.oracle.say(self.name, "boots")
                 self.boot()
 
-        later(within, now)
+        if within:
+            later(within, now)
+        else:
+            now()
 
     def save(self, key: str, content: str) -> None:
         """A document; "": it is removed."""

@@ -8,6 +8,7 @@ planned     an operation was in a plan of its own agent's, with a reason
 frozen      nothing is planned for what is frozen
 order       nothing goes down under what stands on it, nothing goes up before what it stands on
 data        nothing is destroyed without the word
+apart       an edit of one service does nothing to another
 pruned      no document goes that no person removed, purged or gave up as missing
 durable     a node's freeze of which a person was told outlives its agent
 shared      no disk is written by two hosts
@@ -79,6 +80,7 @@ class Oracle:
         self.history: list[Said] = []
         self.broken: list[str] = []
         self.failovers = self.operations = 0
+        self.edited = ""  # the only service of which anything is to be done now
 
     def say(self, where: str, what: str) -> None:
         self.history.append(Said(asyncio.get_running_loop().time(), where, what))
@@ -160,9 +162,13 @@ class Oracle:
 
     # --- what agents do --------------------------------------------------------------------
 
-    def performs(self, where: str, what: str, step: Step | None, planned: Collection[int]) -> None:
+    def performs(
+        self, where: str, what: str, service: str, step: Step | None, planned: Collection[int]
+    ) -> None:
         """`step` of the job that it is an operation of; `planned`: those that were in plans."""
         self.operations += 1
+        if self.edited not in ("", service):
+            self.wrong(where, "apart", f"{what} of {service}, when {self.edited} was edited")
         if step is None or id(step) not in planned:
             self.wrong(where, "planned", f"{what} was in no plan")
         elif not step.why:

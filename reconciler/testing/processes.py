@@ -81,7 +81,7 @@ class Process:
         self._judge()
 
     def after(self, calls: int, act: Callable[[], None]) -> None:
-        """Instead of that callback from now on, which may be in the middle of anything."""
+        """Before that callback from now on, which may be in the middle of anything; 0: never."""
         self._calls, self._then = calls, act
         self._judge()
 
@@ -121,13 +121,12 @@ class Process:
         if self.held_up:
             self._held.append(call)
             return False
-        if self._calls != 1:
-            self._calls = max(self._calls - 1, 0)
-            return True
-        self._calls = 0
-        self._judge()
-        self._then()
-        return False
+        if self._calls == 1:
+            self._then()
+        self._calls = max(self._calls - 1, 0)
+        if not self._calls:
+            self._judge()
+        return self.alive
 
     def keep(self, task: "asyncio.Task[Any]") -> None:
         if len(self.tasks) > MANY:

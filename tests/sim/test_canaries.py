@@ -16,6 +16,7 @@ from reconciler.engine.cluster import Cluster
 from reconciler.engine.desk import Desk
 from reconciler.engine.follow import Follower
 from reconciler.engine.gate import Gate
+from reconciler.engine.library import Library
 from reconciler.engine.prune import Verdict
 from reconciler.engine.session import OwnSession
 from reconciler.errors import MayHeal
@@ -157,6 +158,21 @@ def nobody_is_told_what_is_not_kept(patch):
     patch.setattr(Desk, "_works", lambda self, failing: works(self, ""))
 
 
+def an_edit_restarts_all(patch):
+    """What is in force of one service counts as new for all."""
+    put = Library._put_in_force
+
+    def more(self, file, checked):
+        put(self, file, checked)
+        for key, record in self._records.items():
+            for resource in record.service.resources[-1:] if record.passes else ():
+                old = replace(resource, spec={**resource.spec, "version": -1})
+                self._desk.put_applied(key, resource.rid, old)
+            self._changed(key)
+
+    patch.setattr(Library, "_put_in_force", more)
+
+
 # --- the guard -----------------------------------------------------------------------------
 
 
@@ -244,6 +260,7 @@ CANARIES = {
     fence_lies: ("silent", "hold"),
     a_stop_destroys: ("asked",),
     a_removal_destroys: ("removed",),
+    an_edit_restarts_all: ("clock",),
     whatever_is_missing_was_removed: ("directory lost",),
     nobody_is_told_what_is_not_kept: ("disk full", "read-only", "asked of a node", "kill"),
     line_after_the_operation: ("lost", "kill", "silent"),

@@ -309,9 +309,9 @@ def test_a_target_is_lowered_and_raised_while_it_runs():
         agent = cluster.members[0].agent
         for target in (1, 3, 2):
             service = agent.records["root/two"].service
-            made = replace(service, flex=Flex(target=target), generation=f"two for {target}")
-            cluster.oracle.services["root/two"] = cluster.versions.add(made)
-            offer(agent, made)
+            edited = replace(service, flex=Flex(target=target), generation=f"two for {target}")
+            cluster.oracle.services["root/two"] = made = cluster.versions.add(edited)
+            agent.host.save("root/two", cluster.versions.content(made))
             things = ["two/fs#0", "two/app#0"]
             await until(lambda: sum(m.host.all_up(things) for m in cluster.members) == target)  # noqa: B023
             await asyncio.sleep(10)
