@@ -77,6 +77,7 @@ class LocalAgent:
         """Services are those of several hosts from now on."""
         self.neighbours = neighbours
         self._view.others, self._view.claims = neighbours.others, neighbours.claims
+        self._view.ranked = neighbours.ranked
 
     # --- kept up by the passes -------------------------------------------------------------
 

@@ -7,7 +7,7 @@ true. An order is a preference, never a right.
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from reconciler.model import Service, nothing
@@ -17,6 +17,8 @@ V = TypeVar("V")
 UNORDERED = "is as good as any other: placement: none gives no order, a person chooses (`switch --to`)"
 
 THAWS = "`standfast thaw --node` there ends it"
+BY_LOAD = ("load avg", "score")
+"""Orders that the service itself changes by running: they rank while nobody holds it, and move nothing."""
 LEAST_MEMORY, LEAST_SWAP = 2.0, 10.0
 """Percent that must be available; below it a node takes on nothing new."""
 
@@ -79,6 +81,24 @@ def left_first(service: Service, ranked: Iterable[str], left: Collection[str]) -
     if service.failback == "auto":
         return tuple(ranked)
     return tuple(sorted(ranked, key=lambda name: name not in left))
+
+
+def order(service: Service, peers: Mapping[str, Peer], holders: Set[str]) -> tuple[str, ...]:
+    """Who runs it best, best first: of who holds it nothing is asked that is asked of who takes it."""
+    able = {
+        "maintenance": False,
+        "frozen": "",
+        "drained": "",
+        "memory": 100.0,
+        "swap": None,
+        "cannot": nothing(),
+        "failed": nothing(),
+    }
+    as_held = {
+        name: replace(peer, **able) if name in holders else peer  # type: ignore[arg-type]  # its fields
+        for name, peer in peers.items()
+    }
+    return candidates(service, as_held).ranked
 
 
 def near(service: Service, peers: Mapping[str, Peer]) -> dict[str, Peer]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any, NamedTuple
 
+from reconciler.decide.candidates import BY_LOAD
 from reconciler.model import Common, Goal, Level, Note, Observed, Resource, Service, State, info, warning
 
 OUTSIDE_AVAIL = ("sync", "task")
@@ -282,9 +283,9 @@ def _avail(service: Service, instances: Iterable[Instance]) -> State:
 
 
 def _placement(service: Service, instances: Mapping[str, Instance], ranked: Sequence[str]) -> str:
-    """Non-optimal: up on a host that is not a leader while a leader is not up."""
+    """Non-optimal: up on a host that is not a leader while a leader is not up; of loads none leads."""
     up = {node for node, here in instances.items() if here.avail is State.UP}
-    if not up or service.placement == "none":
+    if not up or service.placement in ("none", *BY_LOAD):
         return "n/a"
     slots = max(service.flex.target, 1) if service.topology == "flex" else 1
     leaders = set(ranked[:slots])

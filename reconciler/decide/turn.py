@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.decide.asked import Asked, Wish
-from reconciler.decide.candidates import UNORDERED, Candidates, Peer, candidates, child_up, left_first
+from reconciler.decide.candidates import (
+    BY_LOAD,
+    UNORDERED,
+    Candidates,
+    Peer,
+    candidates,
+    child_up,
+    left_first,
+    order,
+)
 from reconciler.decide.claims import Claim, free, left_behind
 from reconciler.decide.placement import Decision
 from reconciler.decide.sessions import Session
@@ -18,8 +27,6 @@ STEP_ASIDE = 2.0
 """Seconds that a free claim is left to each better candidate."""
 FAILBACK = 30.0
 """Seconds that a better node must be there before `failback: auto` gives it the service."""
-BY_LOAD = ("load avg", "score")
-"""Orders that the service itself changes by running: they rank while nobody holds it, and move nothing."""
 FOR_GOOD = ("AskedStop", "GitStopped", "Deleted", "AskedUnprovision")
 """Codes of a service that is to be down, and not only here."""
 DOWNWARD = (ServiceGoal.DOWN, ServiceGoal.ABSENT)
@@ -165,8 +172,8 @@ def _holder(service: Service, wanted: Decision, asked: Asked, here: Situation) -
         up = Decision(ServiceGoal.UP, "Held", (*wanted.because, "its claim is held here"))
     else:
         up = wanted
-    if _fails_back(service) and not asked.wish:
-        best = candidates(service, here.peers).ranked[: here.slots]
+    if _fails_back(service) and not asked.wish and not here.peers[here.node].maintenance:
+        best = order(service, here.peers, _holders(here))[: here.slots]
         better = [name for name in best if name not in _holders(here)]
         if better and here.node not in best:
             return _better(better[0], Turn(up, act, here.sure, asked, "better"), here)

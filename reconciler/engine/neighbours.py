@@ -1,13 +1,13 @@
 """What this node knows of the others → parts of the API's objects; and what it tells them of itself."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from reconciler.decide import claims, hosts
 from reconciler.decide.among import among
 from reconciler.decide.asked import Asked
-from reconciler.decide.candidates import Peer
+from reconciler.decide.candidates import Peer, order
 from reconciler.decide.hosts import Host
 from reconciler.decide.standing import Standing
 from reconciler.decide.what_if import Held, what_if
@@ -54,6 +54,11 @@ class Neighbours:
             if instance:
                 found[name] = instance
         return found
+
+    def ranked(self, service: Service) -> Sequence[str]:
+        """The nodes that may run it, best first."""
+        peers = self._cluster.peers.all
+        return order(service, peers, {name for name, peer in peers.items() if service.key in peer.holds})
 
     def claims(self, key: str) -> list[dict[str, Any]]:
         view = self._cluster.view

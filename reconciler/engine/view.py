@@ -1,6 +1,6 @@
 """Records of the engine → the API's own objects."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,7 @@ from reconciler.decide.status import as_api, instance, read_instance, service_st
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Job, Jobs
 from reconciler.engine.record import Record
-from reconciler.model import Act, Plan, ServiceGoal, Step
+from reconciler.model import Act, Plan, Service, ServiceGoal, Step
 
 
 class View:
@@ -21,6 +21,7 @@ class View:
     def __init__(self, node: str, desk: Desk, jobs: Jobs) -> None:
         self._node, self._desk, self._jobs = node, desk, jobs
         self.others: Callable[[str], Mapping[str, Mapping[str, Any]]] = lambda key: {}
+        self.ranked: Callable[[Service], Sequence[str]] = lambda service: ()
         self.claims: Callable[[str], list[dict[str, Any]]] | None = None
 
     def service(self, record: Record, before: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
@@ -30,7 +31,7 @@ class View:
         reports = shown.reports(record, asked, jobs, self._desk.memories(record.key))
         here, others = instance(reports), self.others(record.key)
         merged = {self._node: here, **{node: read_instance(told) for node, told in others.items()}}
-        avail, overall, placement = service_status(service, merged)
+        avail, overall, placement = service_status(service, merged, self.ranked(service))
         frozen = decision.frozen if decision else None
         goal = decision.goal if decision else ServiceGoal.UNTOUCHED
         old = before["status"]["conditions"] if before else ()

@@ -152,6 +152,25 @@ def test_whose_turn_it_is(wanted, asked, situation, answer):
         ({"failback": "auto"}, NOBODY, here("n1", mine=0, waited={"better": 31}), "up Wanted holds"),
         ({"failback": "auto"}, NOBODY, here("n2", mine=0, dead=("n1",)), "up Wanted holds"),
         ({}, NOBODY, here("n2", mine=0, waited={"better": 31}), "up Wanted holds"),
+        # What it would not be given now, it is not asked to give away either.
+        (
+            {"failback": "auto"},
+            NOBODY,
+            here("n1", mine=0, waited={"better": 31}, n1={"maintenance": True}),
+            "up Wanted holds",
+        ),
+        (
+            {"failback": "auto"},
+            NOBODY,
+            here("n1", mine=0, waited={"better": 31}, n1={"memory": 1.0}),
+            "up Wanted holds",
+        ),
+        (
+            {"failback": "auto"},
+            NOBODY,
+            here("n2", mine=0, waited={"better": 31}, n2={"maintenance": True}),
+            "up Wanted holds",
+        ),
         # A load ranks while nobody holds it: what runs is not moved by what it costs.
         (
             {"failback": "auto", "placement": "load avg"},

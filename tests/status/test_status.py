@@ -1,5 +1,7 @@
 """Flags, instances and services: what was seen, and what is shown of it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,6 +205,12 @@ def test_service(service, instances, wanted):
 def test_placement_follows_the_ranking_it_is_given():
     here = {"a": DOWN, "b": UP}
     assert service_status(FAILOVER, here, ranked=("b", "a")).placement == "optimal"
+
+
+@pytest.mark.parametrize("policy", ["none", "load avg", "score"])
+def test_where_no_order_holds_for_what_runs_none_is_told(policy):
+    service = replace(FAILOVER, placement=policy)
+    assert service_status(service, {"a": DOWN, "b": UP}).placement == "n/a"
 
 
 @given(st.permutations(["a", "b", "c"]), st.lists(st.sampled_from([UP, DOWN, NA, HALF, DOUBT]), min_size=3))

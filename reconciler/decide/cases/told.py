@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.decide import claims, shown, things
 from reconciler.decide.among import among
 from reconciler.decide.backoff import Budget
-from reconciler.decide.candidates import candidates
+from reconciler.decide.candidates import candidates, order
 from reconciler.decide.cases import services
 from reconciler.decide.cases.read import Case
 from reconciler.decide.cases.words import seconds
@@ -72,7 +72,10 @@ def told(case: Case) -> Told:
     for key, found in instances.items():
         name, service = services.shown(key), case.services[key]
         if not case.cluster.alive(service.nodes) - found.keys():
-            avail, overall, placement = service_status(service, found)
+            peers = case.cluster.peers
+            holders = {name for name, peer in peers.items() if key in peer.holds}
+            ranked = order(service, peers, holders) if peers else ()
+            avail, overall, placement = service_status(service, found, ranked)
             state = f"avail {avail}, overall {overall}, placement {placement}"
             made[name] = {"service": state, **made[name]}
         if no := case.refused.get(key):
