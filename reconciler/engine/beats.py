@@ -39,6 +39,7 @@ class Beats:
         self._follower = Follower(store, (keys.SESSIONS, keys.BEATS), self._changed, self.heard, gap / 4)
         self._stills: Mapping[str, Still] = {}
         self._answers: Answers | None = None
+        self._renewed: Answers | None = None  # the same of renewals of mine alone
         self._tried: dict[str, tuple[int, int]] = {}
         self.closed: Callable[[str], None] = lambda node: None
 
@@ -52,6 +53,7 @@ class Beats:
 
     def acknowledged(self, revision: int) -> None:
         """A renewal of mine, which has to come back."""
+        self._renewed = answered(self._renewed, self._clock.boottime(), self._gap)
         self._follower.expect(revision, self._back)
 
     @property
@@ -94,7 +96,10 @@ class Beats:
         )
 
     def suspected(self, suspicion: float) -> tuple[str, ...]:
-        """Nodes that may be fenced now, not being fenced by another that is alive."""
+        """Nodes that may be fenced now, not being fenced by another that is alive.
+
+        None while renewals of mine were not acknowledged throughout: then it may be me who is cut off.
+        """
         now, sessions = self._clock.boottime(), self._sessions()
 
         def alive(name: str) -> bool:
@@ -106,7 +111,7 @@ class Beats:
         return tuple(
             node
             for node, (session, _) in sessions.items()
-            if suspected(session, self._stills.get(node), self._answers, now, suspicion)
+            if suspected(session, self._stills.get(node), self._renewed, now, suspicion)
             and not self._alive(node)
             and not (session and alive(session.fencing) and not self._alive(session.fencing))
         )

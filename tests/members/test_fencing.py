@@ -158,6 +158,24 @@ def test_a_node_of_longer_times_is_suspected_by_those_and_not_by_mine():
     play(story)
 
 
+def test_who_does_not_renew_itself_fences_nobody():
+    """It waits for its session of before its reboot: what it reads meanwhile is not enough."""
+
+    async def story(bed: Bed) -> None:
+        told: list[str] = []
+        n1, n2, task = await watched(bed, off, told)
+        n2.crash()
+        n2.boot("boot 2")
+        await nap(0.5)
+        n1.crash()
+        await nap(SUSPICION + 1)
+        assert n2.current() is None
+        assert told == []
+        task.cancel()
+
+    play(story)
+
+
 OPEN = Session("n1", 5, "b", "s", 10.0, Level.LEASE)
 
 
