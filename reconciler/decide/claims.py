@@ -182,7 +182,9 @@ def take(service: Service, wanted: tuple[Thing, ...], level: Level, me: Holder, 
     earlier = set(before.things if before else ()) - set(claim.things)
     dropped = _without(key, slot, sorted(earlier), view)
     slot_key = keys.claim(key, slot)
-    compared = (slot_key, keys.document(key), *made, *dropped.compare)
+    # All slots: an attempt for another one, whose answer was lost, may land after this one.
+    every = [keys.claim(key, each) for each in range(slots(service))]
+    compared = (*every, keys.document(key), *made, *dropped.compare)
     return Commit(
         {**me.compared, **{name: view.revision(name) for name in compared}},
         {slot_key: written(claim), **made, **dropped.puts},

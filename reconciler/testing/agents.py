@@ -274,6 +274,12 @@ class SimAgent:
         told = self.together.told(record, {"avail": avail, "resources": parts})
         self.statuses.put(key, hosts.written(told))
 
+    async def ask_node(self, wish: Mapping[str, Any], who: str) -> None:
+        """As the API has it asked."""
+        await self.wishes.ask_node(wish, who)
+        for key in self.records:
+            self.queue.add(key)
+
     def _kept(self, given: Inputs) -> None:
         """What is kept of a pass leads to the same decision again."""
         self.decisions.keep(given)

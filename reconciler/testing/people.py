@@ -151,9 +151,7 @@ class People:
 
         async def ask() -> bool:
             with suppress(MayHeal, NeedsPerson):
-                await (
-                    agent.wishes.ask(key, wish, "alice") if key else agent.wishes.ask_node(wish, "alice")
-                )
+                await (agent.wishes.ask(key, wish, "alice") if key else agent.ask_node(wish, "alice"))
                 if lasts:
                     oracle.answered(member.name, number, verb == "freeze")
                 return True

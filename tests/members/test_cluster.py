@@ -32,8 +32,8 @@ async def two(bed: Bed) -> tuple[Node, Node]:
     return n1, n2
 
 
-def slot(bed: Bed, key: str = KEY) -> claims.Claim | None:
-    entry = bed.truth.entries(keys.claims(key)).get(keys.claim(key, 0))
+def slot(bed: Bed, key: str = KEY, number: int = 0) -> claims.Claim | None:
+    entry = bed.truth.entries(keys.claims(key)).get(keys.claim(key, number))
     return claims.read(entry.value) if entry else None
 
 
@@ -279,6 +279,27 @@ def test_flex_slots_go_to_different_nodes():
         await nap(0.1)
         assert await take(n2, farm) == ""
         assert {n1.cluster.held(KEY).slot, n2.cluster.held(KEY).slot} == {0, 1}
+
+    play(story)
+
+
+def test_a_claim_that_lands_late_is_no_second_slot_of_the_same_node():
+    """The other slot had become free by then, and was taken: one instance, and nobody had the other."""
+
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        farm = Service("web", topology="flex", flex=Flex(target=2), nodes=("n1", "n2"))
+        assert await take(n2, farm) == ""
+        await nap(0.1)
+        n1.desk.late = 2.0
+        with pytest.raises(UnknownOutcome):
+            await take(n1, farm)
+        n1.desk.late = None
+        assert await n2.cluster.release(KEY) == ""
+        await nap(0.1)
+        assert await take(n1, farm) == ""
+        await nap(3)
+        assert [slot(bed, number=number) is None for number in (0, 1)] == [False, True]
 
     play(story)
 
