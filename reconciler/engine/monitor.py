@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 from reconciler.decide import backoff
@@ -28,7 +29,8 @@ def act(
     if record.attempt.coming_up:
         return False
     asked = desk.asked(record.key)
-    found = verdict(record.service, made, record.budgets, asked, lambda: together.others(record), wall)
+    able = partial(together.elsewhere.able, record)
+    found = verdict(record.service, made, record.budgets, asked, able, wall)
     if found is None:
         return False
     if found.asked is None:

@@ -182,7 +182,7 @@ class Reconciler:
         asked, now = self._desk.asked(key), self._clock.wall()
         current = asked.current(now, self._desk.known(key))
         if self.together and current.wish:
-            current = self.together.still_asked(self.records[key], current)
+            current = self.together.elsewhere.still_asked(self.records[key], current)
         if current.wish is None and asked.wish and (ended := current.ended) and ended.wish == asked.wish:
             why = f"{asked.wish}: {ended.message or ended.state}"
             self._event(self.records[key], "wish", why, reason="Ended", ok=ended.state == "fulfilled")
@@ -267,7 +267,7 @@ class Reconciler:
         return False
 
     def _others(self, record: Record) -> list[str]:
-        return self.together.others(record) if self.together else []
+        return self.together.elsewhere.able(record) if self.together else []
 
     def _tell_state(self, record: Record, rid: str, s: Situation) -> None:
         """Once for each change; what is seen half way through a job is no news."""

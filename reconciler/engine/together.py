@@ -9,9 +9,8 @@ from functools import partial
 from typing import Any
 
 from reconciler.contracts import Driver
-from reconciler.decide import claims, hosts, keys, moves, plan, things
-from reconciler.decide.asked import Asked, Frozen, Wish, frozen
-from reconciler.decide.candidates import candidates
+from reconciler.decide import claims, keys, plan, things
+from reconciler.decide.asked import Asked, Frozen, frozen
 from reconciler.decide.hosts import Told
 from reconciler.decide.placement import Decision
 from reconciler.decide.plan import Situation as Part
@@ -19,6 +18,7 @@ from reconciler.decide.sessions import Level
 from reconciler.decide.situations import Seen
 from reconciler.decide.turn import Situation, Turn, foreseen, turn
 from reconciler.engine.cluster import QUICKER, Cluster
+from reconciler.engine.elsewhere import Elsewhere
 from reconciler.engine.gate import Gate
 from reconciler.engine.jobs import Jobs
 from reconciler.engine.record import Record
@@ -57,6 +57,7 @@ class Together:
     ) -> None:
         self.node, self.cluster, self._gate = node, cluster, gate
         self.drivers, self._resolve = drivers, resolve
+        self.elsewhere = Elsewhere(node, cluster)
         self._waits: defaultdict[str, _Waits] = defaultdict(_Waits)
         # Set by who wires the parts.
         self.jobs: Jobs
@@ -305,34 +306,9 @@ class Together:
 
     # --- what a person asks for ------------------------------------------------------------
 
-    def move(self, record: Record, wish: Wish) -> tuple[str, str]:
-        """From where and to where it leads. Raises NeedsPerson when nowhere."""
-        return moves.ways(record.service, wish, self.node, self.holders(record), self.cluster.peers.all)
-
-    def refusal(self, record: Record, wish: Wish) -> str:
-        """Why the cluster as it is now cannot do what is asked, "" when it can."""
-        if not self.cluster.follower.ready.is_set():
-            return f"the store has not been read yet; {self.cluster.trouble}".rstrip("; ")
-        holders = self.holders(record)
-        return moves.refusal(record.service, wish, self.node, holders, self.cluster.peers.all)
-
-    def still_asked(self, record: Record, asked: Asked) -> Asked:
-        return moves.still_asked(record.service, asked, self.holders(record), self.cluster.peers.all)
-
-    def others(self, record: Record) -> list[str]:
-        """Other nodes that may take it now."""
-        ranked = candidates(record.service, self.cluster.peers.all).ranked
-        return [name for name in ranked if name != self.node]
-
     def reset(self, why: str, crash: bool) -> None:
         """This host, by its watchdog or at once; what is up ends with it."""
         self._resetting = asyncio.create_task(self._gate.reset(why, crash), name="reset this host")
-
-    def holders(self, record: Record) -> list[str]:
-        """Nodes that hold a slot of it, with a session that is open."""
-        view = self.cluster.view
-        held = view.claims.get(record.key, {})
-        return [c.node for _, c in sorted(held.items()) if c and not claims.free(c, view.sessions)]
 
     def stale(self, record: Record, holder: str) -> bool:
         """Who is marked on a disk is dead as surely as the service requires, and the claim is mine."""
@@ -342,14 +318,6 @@ class Together:
         marked = claims.Claim(mine.slot, holder, session.epoch)
         needed = claims.needed(record.service, self.drivers)
         return not claims.kept_from(marked, needed, self.cluster.view.sessions)
-
-    def told_states(self, key: str) -> dict[str, State]:
-        """Of its parts on other nodes that hold it, as those tell; {} when none does, or this one, too."""
-        peers, found = self.cluster.peers, dict[str, State]()
-        for name, peer in sorted(peers.all.items()):
-            if peer.alive and key in peer.holds and (told := peers.told.get(name, {}).get(key)):
-                found |= hosts.states(told)
-        return found if self.cluster.mine(key) is None else {}
 
     async def node_asked(self, verb: str, to: str) -> None:
         """What a person asks of a whole node. Raises NeedsPerson, MayHeal."""

@@ -35,7 +35,7 @@ class Wishes:
         if why := refusal(record.service if record else None, wish, asked, frozen):
             raise NeedsPerson(f"{key}: {why}")
         assert record is not None
-        if self.together and (why := self.together.refusal(record, wish)):
+        if self.together and (why := self.together.elsewhere.refusal(record, wish)):
             raise NeedsPerson(f"{key}: {why}")
         if why := under_way(wish, asked):
             raise NeedsPerson(f"{key}: {why}")
@@ -62,7 +62,7 @@ class Wishes:
 
     def _states(self, record: Record, wish: Wish) -> States:
         """Of its parts where they run; of a local wish, here."""
-        there = self.together.told_states(record.key) if self.together and not wish.node else {}
+        there = self.together.elsewhere.told_states(record.key) if self.together and not wish.node else {}
         return there or {rid: seen.state for rid, seen in record.seen.items()}
 
     def _moved(self, key: str, wish: Wish) -> Wish:
@@ -71,10 +71,10 @@ class Wishes:
         if self.together is None or record is None:
             return wish
         if wish.verb == "restart" and record.service.topology == "flex" and not wish.node:
-            return replace(wish, left=tuple(self.together.holders(record)))
+            return replace(wish, left=tuple(self.together.elsewhere.holders(record)))
         if wish.verb not in MOVES:
             return wish
-        away, to = self.together.move(record, wish)
+        away, to = self.together.elsewhere.move(record, wish)
         return replace(wish, verb="switch", away=away, to=to)
 
     def _node_frozen(self, now: float) -> Frozen | None:
