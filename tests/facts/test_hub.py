@@ -325,6 +325,17 @@ async def test_a_costly_answer_read_long_ago_is_not_known_after_an_event(bench, 
         assert await b.get(Costly()) == 0
 
 
+async def test_no_look_is_begun_once_the_hub_closes(bench, world):
+    """It would be left pending when the loop ends."""
+    async with bench({"things": world}) as b:
+        asked = asyncio.create_task(b.get(Thing()))
+        await asyncio.sleep(0)
+        await world.desk.close()
+        await asyncio.sleep(0.05)
+        assert world.looked == []
+        asked.cancel()
+
+
 async def test_follow_replaces_what_was_followed(bench, world):
     async with bench({"things": world}) as b:
         await b.follow(Thing("old"), A)

@@ -144,7 +144,7 @@ class SourceDesk:
         self._period = period
         self._tick = 1
         self._pending: dict[Subject, Fact] = {}
-        self._scheduled = False
+        self._scheduled = self._closed = False
         self._looks: set[asyncio.Task[None]] = set()
         self._dirty: dict[Subject, Fact] = {}
         self._all_dirty = False
@@ -231,6 +231,7 @@ class SourceDesk:
         return replace(self._stats, subjects=len(self.facts), failing=len(self._failing))
 
     async def close(self) -> None:
+        self._closed = True
         for handle in (self._relook_at, self._retry):
             if handle is not None:
                 handle.cancel()
@@ -248,6 +249,8 @@ class SourceDesk:
 
     def _launch(self) -> None:
         self._scheduled = False
+        if self._closed:
+            return
         free = ((s, fact) for s, fact in self._pending.items() if not fact.busy)
         ready = dict(islice(free, AT_ONCE))
         if len(ready) == AT_ONCE:
