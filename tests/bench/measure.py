@@ -12,7 +12,11 @@ Pairs = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. `idle`: seconds of looking at an agent that has nothing to do."""
+    """How much is measured.
+
+    idle  seconds of looking at an agent that has nothing to do: several of its periodic looks, which are
+          nearly all it does.
+    """
 
     pairs: int = 9
     load: int = 100
@@ -20,7 +24,7 @@ class Size:
     failovers: int = 3
     some: int = 100
     many: int = 1000
-    idle: float = 60.0
+    idle: float = 120.0
 
 
 QUICK = Size(pairs=3, load=10, loads=1, failovers=1, some=20, many=50, idle=5.0)
