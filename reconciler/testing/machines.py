@@ -378,6 +378,7 @@ class SimHost:
             self.oracle.wrong(self.name, "first", f"the guard stops {thing}, in flight is {flying}")
         if not late and self.has(thing):
             over = [t for t in self.oracle.standing(thing, self.ups()) if self.has(t)]
+            over = [t for t in over if not self.parts.came_along(t)]
             if over:
                 self.oracle.wrong(self.name, "order", f"the guard stops {thing} under {over}")
         await asyncio.sleep(self.slow / 8 + self.dice.uniform(0.002, 0.05))

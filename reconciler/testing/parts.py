@@ -88,6 +88,11 @@ class Parts:
             case "disk.lv" if not self._in_use(spec):
                 storage.san.groups[spec["vg"]].volumes[spec["name"]].active.discard(self._kernel.machine)
 
+    def came_along(self, thing: str) -> bool:
+        """A volume that its group brought up, and that nobody has mounted."""
+        part = self._parts.get(thing)
+        return part is not None and part.resource.kind == "disk.lv" and not self._in_use(part.resource.spec)
+
     def _in_use(self, spec: Mapping[str, Any]) -> bool:
         group = self._kernel.storage.san.groups.get(spec["vg"])
         volume = group.volumes.get(spec["name"]) if group else None

@@ -268,6 +268,21 @@ def test_two_hosts_that_write_to_one_disk_are_noticed():
     play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
 
 
+def test_a_volume_that_its_group_brought_up_goes_with_it():
+    """The agent was held up before it came to the volume; the guard lists the group alone (seed 203073)."""
+
+    async def story(cluster):
+        first, second = cluster.members[:2]
+        await first.agent.wishes.ask("root/db", {"verb": "switch", "to": "n2"}, "alice")
+        await until(lambda: second.host.has("db/disk#1"))
+        second.agent.process.hold_up()
+        await until(lambda: not second.host.has("db/disk#1"))
+        second.agent.process.go_on()
+        await cluster.converged(60)
+
+    play(story, services=[disks("db", NAMES, "192.0.2.11", "/dev/sdb")])
+
+
 def test_data_goes_by_the_word_alone_and_is_made_anew_by_the_word_alone():
     async def story(cluster):
         first = cluster.members[0]
