@@ -67,7 +67,7 @@ class Library:
         self._scanning = asyncio.Lock()
         self.travel: Travel | None = None  # where several hosts share their documents
         self.refused_here: dict[str, str] = {}  # what the store has and this node cannot read, by key
-        self._again: asyncio.Future[float | None] | None = None
+        self._again: asyncio.Future[None] | None = None
         self.verdict = Verdict()
         self.loaded = asyncio.Event()
         self.real = ""
@@ -185,7 +185,7 @@ class Library:
 
     def look_again(self) -> None:
         """What is said of files may be something else now."""
-        self._again = asyncio.ensure_future(self.scan())
+        self._again = asyncio.ensure_future(self.settle())
 
     async def _verdicts(self, files: Sequence[File]) -> AsyncIterator[tuple[File, Checked]]:
         """In order, each as soon as it is there: the first service need not wait for the last document."""

@@ -122,11 +122,12 @@ class Process:
             self._held.append(call)
             return False
         if self._calls == 1:
-            self._then()
-        self._calls = max(self._calls - 1, 0)
-        if not self._calls:
+            self._calls = 0
             self._judge()
-        return self.alive
+            self._then()
+            return self.alive and not call.cancelled()
+        self._calls = max(self._calls - 1, 0)
+        return True
 
     def keep(self, task: "asyncio.Task[Any]") -> None:
         if len(self.tasks) > MANY:

@@ -160,6 +160,7 @@ class Travel:
 
     def __init__(self) -> None:
         self.offered: list[str] = []
+        self.removed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def fault(self, key, path, generation):
         return None
@@ -173,9 +174,23 @@ class Travel:
     def offer(self, offer) -> None:
         self.offered.append(offer.service.key)
 
+    def remove(self, key) -> None:
+        self.removed.set_result(key)
+
 
 async def test_what_was_in_force_before_it_had_others_is_offered_to_them(shelf):
     """Unchanged since: without its document in their store nobody could claim it."""
     shelf.library.travel = travel = Travel()
     await shelf.library.scan()
     assert sorted(travel.offered) == ["root/a", "root/b", "root/c", "root/d"]
+
+
+async def test_what_is_missed_because_it_looks_again_is_looked_for_once_more(shelf):
+    """What the store has was in force again, and its file was gone: nobody judged that (seed 204470)."""
+    shelf.library.travel = travel = Travel()
+    for name in "abcd":
+        shelf.desk.put_applied_file(f"root/{name}", "g")
+    (shelf.root / "a.yaml").unlink()
+    shelf.library.look_again()
+    async with asyncio.timeout(2):
+        assert await travel.removed == "root/a"

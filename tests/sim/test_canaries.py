@@ -262,7 +262,7 @@ CANARIES = {
     a_removal_destroys: ("removed",),
     an_edit_restarts_all: ("clock",),
     whatever_is_missing_was_removed: ("directory lost",),
-    nobody_is_told_what_is_not_kept: ("disk full", "asked of a node", "kill"),
+    nobody_is_told_what_is_not_kept: ("disk full", "asked of a node", "kill", "both die"),
     line_after_the_operation: ("lost", "kill", "silent"),
     late_word_revives: (*CUT, "late"),
     agent_lives_on: ("sluggish", "lost", "silent"),
