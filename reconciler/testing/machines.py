@@ -313,15 +313,16 @@ class SimHost:
                 )
             self.oracle.occupied(self.name, self.node, thing, self.epoch)
         try:
-            await asyncio.sleep(self.slow + self.dice.uniform(0.005, 0.1))
-            while thing in self.stuck:
-                self.busy[thing].hangs = True
-                await asyncio.sleep(0.05)
-            failed = verb == "start" and thing in self.fails
-            outcome = Outcome(True)
-            if not failed or self.dice.random() < 0.3:
-                outcome = await self._done(operation, self.dice.random() < 0.3 if failed else False)
-            return Outcome(False, error=f"{operation}: no") if failed else outcome
+            with self.oracle.under_way(str(operation)):
+                await asyncio.sleep(self.slow + self.dice.uniform(0.005, 0.1))
+                while thing in self.stuck:
+                    self.busy[thing].hangs = True
+                    await asyncio.sleep(0.05)
+                failed = verb == "start" and thing in self.fails
+                outcome = Outcome(True)
+                if not failed or self.dice.random() < 0.3:
+                    outcome = await self._done(operation, self.dice.random() < 0.3 if failed else False)
+                return Outcome(False, error=f"{operation}: no") if failed else outcome
         except asyncio.CancelledError:
             if self.dice.random() < 0.5:
                 await self._done(operation, self.dice.random() < 0.5)

@@ -15,7 +15,9 @@ shared      no disk is written by two hosts
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from reconciler.decide import claims, keys
@@ -29,6 +31,8 @@ from reconciler.testing.things import thing_of
 LAST = 60
 UNDER_WAY = 15.0
 """Seconds that a person's word may be on its way to the store."""
+HEARD = 3.0
+"""Seconds after which a node has heard of another document, or has no session any more."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,10 @@ class Oracle:
         self._ever: set[str] = set()  # services whose data may have gone at some time
         self._meant: set[str] = set()  # documents that may go
         self._gone: set[str] = set()  # those that are, and of these whose data goes with them
-        self._destroyed_with: set[str] = set()
+        self._destroyed_with: dict[
+            str, float
+        ] = {}  # and until when: another document is heard of a while later
+        self._begun: list[str] = []  # operations under way that somebody had asked for when they began
         self._asks: dict[
             str, int
         ] = {}  # of a freeze or thaw of a node, by machine; what was told of the last
@@ -99,15 +106,31 @@ class Oracle:
 
     def word(self, thing: str) -> bool:
         """Whether somebody said that the data of its service may go."""
-        return self._owners[thing][0].key in self._words.keys() | self._destroyed_with
+        return self._owners[thing][0].key in self._may_go()
 
     def said(self, service: str) -> bool:
         """At any time: what it had may be missing for ever."""
         return service in self._ever
 
     def words(self, what: str) -> bool:
-        """The same for a command that names the service's disk."""
-        return any(key.rpartition("/")[2] in what for key in self._words.keys() | self._destroyed_with)
+        """The same for a command that names the service's disk, or when it began."""
+        return what in self._begun or any(key.rpartition("/")[2] in what for key in self._may_go())
+
+    def _may_go(self) -> set[str]:
+        now = asyncio.get_running_loop().time()
+        return {*self._words, *(key for key, until in self._destroyed_with.items() if until >= now)}
+
+    @contextmanager
+    def under_way(self, what: str) -> Iterator[None]:
+        """A word that is taken back meanwhile does not stop it."""
+        if not self.words(what):
+            yield
+            return
+        self._begun.append(what)
+        try:
+            yield
+        finally:
+            self._begun.remove(what)
 
     def wrong(self, where: str, rule: str, what: str) -> None:
         self.say(where, f"WRONG: {rule}: {what}")
@@ -218,18 +241,19 @@ class Oracle:
         """`on_delete: purge` is a word, too. With another document no word from before counts any more."""
         shared = travel.read(value)
         if shared is None or not shared.deleted:
-            late = asyncio.get_running_loop().time() - UNDER_WAY
-            if service in self._gone and self._words.get(service, late) < late:
+            now = asyncio.get_running_loop().time()
+            if service in self._gone and self._words.get(service, now) < now - UNDER_WAY:
                 del self._words[service]
             self._gone.discard(service)
-            self._destroyed_with.discard(service)
+            if service in self._destroyed_with:
+                self._destroyed_with[service] = min(self._destroyed_with[service], now + HEARD)
         elif service not in self._gone:
             self._gone.add(service)
             self.say("store", f"{service} is removed by {shared.node}")
             if service not in self._meant:
                 self.wrong("store", "pruned", f"{service} is removed, and nobody removed it")
             elif self.services[service].on_delete == "purge":
-                self._destroyed_with.add(service)
+                self._destroyed_with[service] = math.inf
                 self._ever.add(service)
 
     def _session(self, node: str, value: str, phases: Mapping[str, tuple[int, str]]) -> None:
