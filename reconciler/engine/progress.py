@@ -196,23 +196,26 @@ def judge_attempt(
     others  nodes that may take the service, too.
     """
     attempt = record.attempt
-    if decision.goal is not ServiceGoal.UP or record.up_as_wanted():
+    whole = decision.goal is ServiceGoal.UP and record.up_as_wanted()
+    if decision.goal is not ServiceGoal.UP or whole:
         record.handed_over = False  # of the start that follows it alone
+    _count_failures(attempt, whole and not (busy or record.started), now, settings)
     if decision.goal is not ServiceGoal.UP:
         if decision.code not in FAILED:
-            record.attempt = Attempt()
+            # Another node's turn: what failed here still counts when it is this one's again.
+            record.attempt = Attempt(failures=attempt.failures)
         elif attempt.blocked and not _lacks(record, attempt.blocked):
             # What it lacked is there.
             attempt.failed_until = min(attempt.failed_until, now + LOOK_AGAIN)
         return ""
     up = [rid for rid, goal in record.goals.items() if goal in UPWARD]
-    if record.up_as_wanted():
+    if whole:
         if attempt.coming_up and (busy or record.started):
             return ""  # it has come up when what was started proves to stay
         if attempt.coming_up:
-            record.attempt = Attempt(failures=attempt.failures, checked=attempt.checked)
-        elif attempt.failures and all(not b.failures for b in record.budgets.values()):
-            attempt.failures = 0
+            record.attempt = Attempt(
+                failures=attempt.failures, checked=attempt.checked, whole_since=attempt.whole_since
+            )
         record.attempt.up_as = record.service.generation
         return ""
     mine = [rid for rid in up if rid in record.seen and record.goals[rid] is Goal.UP]
@@ -225,11 +228,18 @@ def judge_attempt(
     for rid in up:
         resource, budget = record.whole[rid], record.budgets.get(rid)
         if budget and not resource.common.optional and budget.spent(resource.common.restart):
-            wait = backoff.delay(
-                attempt.failures + 1, START_FAILED_FIRST, settings.retry_max, random.random()
-            )
+            attempt.failures += 1
+            wait = backoff.delay(attempt.failures, START_FAILED_FIRST, settings.retry_max, random.random())
             return _start_failed(record, f"{rid}: {budget.last}", now + wait)
     return _judge_blocked(record, now, settings, others)
+
+
+def _count_failures(attempt: Attempt, whole: bool, now: float, settings: Settings) -> None:
+    """Starts that failed in a row: one that has stood for a stable time ends the row."""
+    since = attempt.whole_since
+    if since is not None and now - since >= settings.stable_after:
+        attempt.failures = 0
+    attempt.whole_since = None if not whole else now if since is None else since
 
 
 def _judge_blocked(
@@ -263,7 +273,6 @@ def _lacks(record: Record, rid: str) -> str:
 
 def _start_failed(record: Record, why: str, until: float) -> str:
     attempt = record.attempt
-    attempt.failures += 1
     attempt.failed, attempt.failed_until, attempt.gives_away = why, until, False
     attempt.coming_up = False
     attempt.checked.clear()
@@ -346,7 +355,7 @@ def begin_afresh(record: Record, wish: Wish) -> None:
     record.budgets = {rid: Budget() for rid in record.budgets}
     record.stops.clear()
     attempt = record.attempt
-    attempt.failed, attempt.conflict = "", ""
+    attempt.failed, attempt.conflict, attempt.failures = "", "", 0
     attempt.failed_until = attempt.conflict_until = 0.0
     if wish.verb == "clear":
         record.attempt = Attempt()

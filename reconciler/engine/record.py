@@ -35,7 +35,8 @@ class Attempt:
     conflict_until: float = 0.0
     activated: set[str] = field(default_factory=set)  # what this attempt started, or began to
     up_as: str = ""  # the generation that was up whole: what it loses is repaired, not started
-    failures: int = 0
+    failures: int = 0  # in a row, also over the turns of other nodes; its mark lasts the longer
+    whole_since: float | None = None  # up as wanted, with nothing under way
     failed: str = ""
     failed_until: float = 0.0
     blocked: str = ""  # the rid that nothing can be done about here, though all that it needs is there

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from reconciler.model import Observed, State
 from tests.engine.rig import KEY, Rig, res, service, simulate
 
@@ -16,6 +18,20 @@ def test_a_person_is_heard_at_once_after_a_failed_start():
         await rig.ask("start")
         await rig.settled(within=0.5)
         assert rig.world.state("app#0") is State.UP
+
+    simulate(story)
+
+
+@pytest.mark.parametrize("word", ["start", "clear"])
+def test_a_word_ends_the_row_of_failed_starts(word):
+    async def story(rig):
+        rig.world.fails.add("start app#0")
+        rig.put(service(res("app#0", restart=0)))
+        await asyncio.sleep(100)
+        assert rig.records[KEY].attempt.failures >= 3
+        await rig.ask(word)
+        await asyncio.sleep(1)
+        assert rig.records[KEY].attempt.failures == 1
 
     simulate(story)
 

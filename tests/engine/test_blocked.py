@@ -76,3 +76,28 @@ def test_it_is_waited_for_anew_after_it_was_there():
     record.seen["fs#0"] = LACKS
     assert later(record, 6.0, 14.0) == ""
     assert later(record, 16.0)
+
+
+@pytest.mark.parametrize(("stood", "left"), [(HERE.stable_after - 1, 3), (HERE.stable_after, 0)])
+def test_a_row_of_failed_starts_ends_with_one_that_stands(stood, left):
+    """Also where no pass came by in the meantime."""
+    record = coming(disk=UP, fs=UP)
+    record.attempt.failures = 3
+    later(record, 10.0)
+    record.seen["fs#0"] = Observed(State.DOWN)
+    later(record, 10.0 + stood)
+    assert record.attempt.failures == left
+
+
+def test_it_goes_on_over_the_turn_of_another_node():
+    record = coming(fs=Observed(State.DOWN))
+    record.attempt.failures = 3
+    judge_attempt(record, Decision(ServiceGoal.STANDBY, "HeldElsewhere", ()), 10.0, HERE)
+    assert record.attempt == Attempt(failures=3)
+
+
+def test_what_it_lacks_is_no_start_that_failed():
+    record = coming()
+    later(record, 0.0, BLOCKED_LONG)
+    assert record.attempt.failed
+    assert record.attempt.failures == 0
