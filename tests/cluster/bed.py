@@ -24,9 +24,9 @@ import pytest
 
 from reconciler.decide.timing import PROFILES
 from tests import kernel
-from tests.cluster.disk import Disk
+from tests.cluster.disk import Disk, Ground
 from tests.cluster.host import Host
-from tests.cluster.net import Net
+from tests.cluster.net import PLACE, Net
 from tests.cluster.sampler import Sampler
 from tests.cluster.store import Store
 
@@ -35,6 +35,7 @@ TOOLS = {
     "nft": "nftables",
     "ip": "iproute2",
     "nsenter": "util-linux",
+    "fsfreeze": "util-linux",
     "mke2fs": "e2fsprogs",
 }
 needs_cluster = [
@@ -119,9 +120,13 @@ class Bed:
         """Attached to nobody."""
         return Disk(self.net.root, name, megabytes)
 
-    def disk(self, name: str = "shared", megabytes: int = 64) -> Disk:
+    def ground(self, name: str = "ground") -> Ground:
+        """A filesystem that can be frozen, for disks to lie on."""
+        return Ground(self.net.wire, f"{PLACE}/{name}")
+
+    def disk(self, name: str = "shared", megabytes: int = 64, on: Ground | None = None) -> Disk:
         """Attached to every host."""
-        disk = self.new_disk(name, megabytes)
+        disk = Disk(on.directory, name, megabytes) if on else self.new_disk(name, megabytes)
         for host in self.hosts.values():
             host.attach(disk)
         return disk

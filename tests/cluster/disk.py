@@ -5,13 +5,17 @@ superblock in the kernel, and hide that two of them mount it. For the same reaso
 by its device (`fs#data: {type: ext4, dev: …}`): `disk.loop` would find the device of another host.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
 import struct
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests import kernel
+from tests.cluster.machine import Machine
 
 _CONFIGURE, _GET_FREE, _CLEAR = 0x4C0A, 0x4C82, 0x4C01
 _LOOP = 7
@@ -31,6 +35,40 @@ class Disk:
     def device(self) -> "Device":
         """Another loop device of it."""
         return Device(self.image)
+
+
+class Ground:
+    """A filesystem of its own for images of disks, mounted in that machine at `directory`.
+
+    While it is frozen, who writes to such a disk waits in the kernel, and no signal ends that: reads go on.
+    """
+
+    def __init__(self, machine: Machine, directory: str, megabytes: int = 100) -> None:
+        self.directory = machine.path(directory)
+        self.directory.mkdir()
+        under = Disk(self.directory.parent, f"{self.directory.name}-ground", megabytes).device()
+        machine.run(f"mount -t ext4 {under.path} {directory}")
+        under.detach()  # with the mount, when the machine ends
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within the block; thawed also when this process is killed, by one that waits for its end."""
+        words = 'cd "$0"; fsfreeze -f .; echo; read -r _ || :; exec fsfreeze -u .'
+        thaws = subprocess.Popen(
+            ["sh", "-ec", words, self.directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert thaws.stdin
+        assert thaws.stdout
+        try:
+            assert thaws.stdout.readline(), f"{self.directory} cannot be frozen"
+            yield
+        finally:
+            thaws.stdin.close()
+            assert thaws.wait() == 0
+            thaws.stdout.close()
 
 
 class Device:

@@ -127,15 +127,20 @@ def _mount(what: str, at: str, kind: str, how: list, data: str) -> None:
 
 
 def _detach(directory: str) -> None:
-    """Loop devices of files on its filesystem, at once or when their last user has ended."""
-    number = os.stat(directory).st_dev if directory else 0
-    for name in os.listdir("/sys/class/block") if directory else ():
-        if os.path.exists(f"/sys/class/block/{name}/loop/backing_file"):
-            with contextlib.suppress(OSError), open(f"/dev/{name}", "rb", buffering=0) as loop:
-                status = bytearray(_STATUS_SIZE)
-                fcntl.ioctl(loop, _GET_STATUS, status)
-                if struct.unpack_from("=Q", status)[0] == number:
-                    fcntl.ioctl(loop, _CLEAR)
+    """Loop devices of files on its filesystem, at once or when their last user has ended.
+
+    Also those of files on a filesystem that is on such a device.
+    """
+    there = [os.stat(directory).st_dev] if directory else []
+    for number in there:
+        for name in os.listdir("/sys/class/block"):
+            if os.path.exists(f"/sys/class/block/{name}/loop/backing_file"):
+                with contextlib.suppress(OSError), open(f"/dev/{name}", "rb", buffering=0) as loop:
+                    status = bytearray(_STATUS_SIZE)
+                    fcntl.ioctl(loop, _GET_STATUS, status)
+                    if struct.unpack_from("=Q", status)[0] == number:
+                        there.append(os.fstat(loop.fileno()).st_rdev)
+                        fcntl.ioctl(loop, _CLEAR)
 
 
 def _sweep(group: str) -> None:

@@ -86,6 +86,41 @@ def test_start_script_in_flight(two):
     assert host.kept.joinpath("slow.log").read_text() == "begun\n"
 
 
+def test_mount_in_flight(two):
+    """The kernel ends it after the deadline, for an agent that was killed: it must be seen, and undone."""
+    n1, text = two.hosts["n1"], document(tuple(two.hosts))
+    ground = two.bed.ground()
+    two.bed.disk("slow", on=ground)
+    n1.cli("stop", "web")
+    two.edited("n1", text.replace("/dev/shared", "/dev/slow"))
+    # The check before the mount would wait for the disk, too.
+    n1.kept.joinpath("e2fsck").write_text("#!/bin/sh\n")
+    n1.kept.joinpath("e2fsck").chmod(0o755)
+    n1.run(f'mount --bind {HOME}/e2fsck "$(command -v e2fsck)"')
+    with ground.frozen():
+        n1.cli("start", "web", "--no-wait")
+        two.bed.until(lambda: hangs(n1), what="no mount waits for the disk")
+        two.units["n1"].stay_down()
+        two.bed.net.isolate("n1")
+        two.bed.until(lambda: "the deadline passed" in two.log(n1), what="its session goes on")
+        time.sleep(FAST.stop / 3)
+        assert hangs(n1)
+        assert not n1.mounts()
+        thawed = time.monotonic()
+    two.up_on("n2")
+    history = two.bed.sampler.history()
+    late = [one for one in history.of(f"mount {DATA}", "n1") if one.since > thawed]
+    assert late, f"its mount was not in flight: thawed at {thawed}\n{history.told(f'mount {DATA}')}"
+    assert "all that it had listed is seen gone" in two.log(n1)
+    two.never_twice()
+
+
+def hangs(host: Host) -> bool:
+    """For a while something of it has waited in the kernel, where no signal is heard."""
+    words = "cat /proc/[0-9]*/task/[0-9]*/status 2>/dev/null || true"
+    return all("(disk sleep)" in host.run(words) for _ in range(5))
+
+
 def test_stop_hanging_during_a_move(two):
     host = two.hosts["n1"]
     hanging = f"{HOME}/hang"
