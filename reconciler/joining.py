@@ -157,6 +157,7 @@ def _neighbours(made: Running, member: Member, together: Together) -> Neighbours
         still,
         member.timing.failover,
         str(member.level),
+        made.settings.fencing,
     )
 
 

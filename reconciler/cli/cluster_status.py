@@ -10,6 +10,7 @@ from reconciler.adapters.etcd_care import Status
 from reconciler.cli import client, cluster_place, output
 from reconciler.cli.cluster_place import Host, reached
 from reconciler.decide import keys, sessions
+from reconciler.decide.timing import DRIFT
 from reconciler.decide.voters import Member, losses, voters, warnings
 from reconciler.engine.membership import another
 from reconciler.errors import MayHeal, NeedsPerson
@@ -17,6 +18,10 @@ from reconciler.errors import MayHeal, NeedsPerson
 HALF = 0.5  # of the quota: a full store stops every holder
 SOON = 60 * 86400.0  # seconds before a certificate's end
 MIB = 1 << 20
+OUTSIDE = (
+    "Outside the promise: a machine that is paused and goes on, a watchdog that does not reset, "
+    f"clocks that run more than {DRIFT:.1%} apart, an untrue --confirmed-off."
+)
 
 
 async def status(host: Host, args: Any) -> int:
@@ -65,6 +70,7 @@ async def seen(host: Host) -> dict[str, Any]:
         except (MayHeal, NeedsPerson) as fault:
             trouble = str(fault)
     listed = [_member(one, states) for one in found]
+    levels = {one["node"]: sessions.Level(one["level"]) for one in shown if one["open"]}
     away = [one for one in listed if one["why"]]
     return {
         "store": {**identity, "trouble": trouble or lost},
@@ -77,6 +83,7 @@ async def seen(host: Host) -> dict[str, Any]:
             *_of_the_store(trouble, lost),
             *_of_members(listed),
             *warnings(found),
+            *sessions.outside(levels, host.settings.fencing),
             *_of_keys(host),
         ],
         "well": not (trouble or lost or away),
@@ -189,7 +196,7 @@ def _table(value: dict[str, Any]) -> str:
             rows.append((one["node"], state, str(one["epoch"]), one["level"], one["fencing"], "", ""))
         lines += ["", *_columns(rows)]
     lines += ["", *(f"! {text}" for text in value["warnings"])] if value["warnings"] else []
-    return "\n".join(lines)
+    return "\n".join([*lines, "", OUTSIDE])
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

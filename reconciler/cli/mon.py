@@ -145,7 +145,8 @@ def _membership(cluster: Mapping[str, Any] | None, good: list[Words]) -> list[Li
     detail = session["why"] or f"epoch {session['epoch']}, {session['level']}"
     rows = [_row("session", state, detail, good if session["open"] else [("X", "red")])]
     seen = ("failing", "red") if trouble else ("running", "green")
-    return [*rows, _row("cluster", seen, trouble, [("!", "red")] if trouble else good)]
+    rows.append(_row("cluster", seen, trouble, [("!", "red")] if trouble else good))
+    return [*rows, *(_row("promise", ("weak", "yellow"), text) for text in cluster["outside"])]
 
 
 def _nodes(node: Mapping[str, Any], nodes: Sequence[str]) -> list[Line]:

@@ -6,7 +6,7 @@ somebody wrote. All instants are CLOCK_BOOTTIME seconds of this host.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -36,6 +36,25 @@ def level(guarded: bool, watchdog: bool, groups: bool) -> Level:
     if not guarded or not groups:
         return Level.NONE
     return Level.WATCHDOG if watchdog else Level.LEASE
+
+
+def outside(levels: Mapping[str, Level], fenced: Collection[str]) -> list[str]:
+    """Where at most one host is not sure to have a thing, a line each with what to do.
+
+    levels  of the open sessions, by node. fenced: nodes that this host can switch off.
+    """
+    found = []
+    if weak := sorted(name for name, has in levels.items() if has is Level.NONE):
+        found.append(
+            f"{', '.join(weak)}: level none, what runs there may outlive its session: "
+            "it needs a guard that lives, and control groups that it can make"
+        )
+    if weak := sorted(name for name, has in levels.items() if has is Level.LEASE and name not in fenced):
+        found.append(
+            f"{', '.join(weak)}: level lease, nobody resets a host that hangs or stops too slowly while "
+            "another takes over: give it a watchdog, or the others a fence"
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """What this node knows of the others → parts of the API's objects; and what it tells them of itself."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from reconciler.decide import claims, hosts
+from reconciler.decide import claims, hosts, sessions
 from reconciler.decide.among import among
 from reconciler.decide.asked import Asked
 from reconciler.decide.candidates import Peer, order
@@ -22,7 +22,7 @@ UP = ("up", "warn")
 
 
 class Neighbours:
-    """`still`: seconds since each node's beat moved."""
+    """`still`: seconds since each node's beat moved. `fenced`: nodes that this one can switch off."""
 
     def __init__(
         self,
@@ -33,10 +33,11 @@ class Neighbours:
         still: Callable[[], Mapping[str, float]],
         failover: float,
         level: str,
+        fenced: Collection[str] = (),
     ) -> None:
         self._node, self._together, self._cluster = node, together, together.cluster
         self._statuses, self._standing, self._still = statuses, standing, still
-        self._failover, self._level = failover, level
+        self._failover, self._level, self._fenced = failover, level, fenced
 
     def others(self, key: str) -> Mapping[str, Mapping[str, Any]]:
         """The service's instances on other nodes that are alive, as they tell of them.
@@ -103,6 +104,7 @@ class Neighbours:
         """`cluster` of node.json."""
         standing, peers, still = self._standing(), self._cluster.peers, self._still()
         session = standing.session
+        levels = {name: one.level for name, one in self._cluster.view.sessions.items() if one and one.open}
         return {
             "session": {
                 "open": session is not None,
@@ -113,6 +115,7 @@ class Neighbours:
             },
             "failover": self._failover,
             "trouble": self._cluster.trouble,
+            "outside": sessions.outside(levels, self._fenced),
             "nodes": {
                 name: self._node_seen(name, peer, still.get(name))
                 for name, peer in sorted(peers.all.items())

@@ -190,7 +190,9 @@ def member(version: str = "0.1.0", trouble: str = "", **session: Any) -> dict[st
     """An agent that shares a store with demo2."""
     stands = {"open": True, "epoch": 4, "level": "lease", "why": "", "duplicate": False, **session}
     nodes = {"demo2": {"alive": True, "version": version}}
-    return {"cluster": {"session": stands, "failover": 19.0, "trouble": trouble, "nodes": nodes}}
+    return {
+        "cluster": {"session": stands, "failover": 19.0, "trouble": trouble, "outside": [], "nodes": nodes}
+    }
 
 
 TROUBLES: list[Any] = [

@@ -3,6 +3,9 @@
 import contextlib
 import json
 import time
+from importlib.resources import files
+
+import jsonschema
 
 from reconciler.decide.timing import PROFILES
 from tests.cluster.bed import bedding, needs_cluster
@@ -19,6 +22,16 @@ def test_moved_and_back_while_it_is_asked(two):
         two.up_on(name, within=2)
         assert time.monotonic() - began < 3
     two.never_twice()
+
+
+def test_a_level_that_is_weaker_than_the_promise_is_said(two):
+    """No host here has a watchdog, and nobody a fence."""
+    cluster = two.hosts["n2"].json("mon")["node"]["cluster"]
+    (said,) = cluster["outside"]
+    assert said.startswith(f"n1, n2: level {cluster['session']['level']}, ")
+    schema = files("schemas").joinpath("api/node.json").read_text()
+    jsonschema.validate(cluster, json.loads(schema)["properties"]["cluster"])
+    assert said in two.hosts["n1"].cli("mon")
 
 
 def test_a_restart_stays_where_it_is_though_another_node_comes_first(two):

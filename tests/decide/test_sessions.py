@@ -17,6 +17,7 @@ from reconciler.decide.sessions import (
     dead,
     level,
     may_judge,
+    outside,
     read,
     renewal,
     takeover,
@@ -116,6 +117,22 @@ def test_after_a_silence_of_the_store_nobody_is_judged_for_as_long():
 )
 def test_takeover_needs_the_level_or_a_word(had, needed, confirmed, may):
     assert (takeover(had, needed, confirmed) == "") is may
+
+
+@pytest.mark.parametrize(
+    ("levels", "fenced", "said"),
+    [
+        pytest.param({"a": Level.WATCHDOG, "b": Level.FENCED}, [], [], id="surely ended"),
+        pytest.param({"b": Level.LEASE, "a": Level.LEASE}, [], ["a, b: level lease"], id="no watchdog"),
+        pytest.param({"a": Level.LEASE, "b": Level.LEASE}, ["b"], ["a: level lease"], id="one has a fence"),
+        pytest.param(
+            {"a": Level.NONE, "b": Level.LEASE}, ["a"], ["a: level none", "b: level lease"], id="no group"
+        ),
+    ],
+)
+def test_whose_level_leaves_something_outside_the_promise(levels, fenced, said):
+    found = outside(levels, fenced)
+    assert [text[: len(words)] for text, words in zip(found, said, strict=True)] == said
 
 
 SESSIONS = st.builds(

@@ -50,6 +50,9 @@ def test_two_voters_and_one_is_lost(bed, monkeypatch):
     assert "two voters: the loss of either machine, a or b" in b.err
     put(a, {keys.session("b"): session("b"), keys.beat("b"): "t", keys.session("a"): session("a", 5)})
     before = a.status()["store"]["id"]
+    assert any("a, b: level lease, nobody resets a host" in text for text in a.status()["warnings"])
+    assert a.standfast("status") == 0
+    assert a.out.splitlines()[-1].startswith("Outside the promise: a machine that is paused")
     assert a.standfast("recover", "--confirmed-off", "b", "--yes") == 4
     assert "the store answers: there is nothing to recover" in a.err
     b.crash()

@@ -73,6 +73,16 @@ def test_a_long_reason_pushes_no_host_out_of_sight():
     assert max(len(line) for line in made.splitlines() if why not in line) < 60
 
 
+def test_a_level_that_is_weaker_than_the_promise_is_said():
+    session = {"open": True, "epoch": 4, "level": "lease", "why": "", "duplicate": False}
+    seen = {"session": session, "failover": 19.0, "trouble": "", "nodes": {}}
+    why = "demo1: level lease, nobody resets a host that hangs: give it a watchdog"
+    made = render(NODE | {"cluster": seen | {"outside": [why]}}, [], now=NOW).splitlines()
+    at = made.index(f"   {why}")
+    assert made[at - 1].split() == ["promise", "weak", "|"]
+    assert "promise" not in render(NODE | {"cluster": seen | {"outside": []}}, [], now=NOW)
+
+
 @pytest.mark.parametrize(
     ("here", "status", "cell"),
     [
