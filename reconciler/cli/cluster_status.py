@@ -7,10 +7,11 @@ from typing import Any
 
 from reconciler.adapters import etcd_care, etcd_members, pki
 from reconciler.adapters.etcd_care import Status
+from reconciler.adapters.etcd_unit import SERVICE
 from reconciler.cli import client, cluster_place, output
 from reconciler.cli.cluster_place import Host, reached
 from reconciler.decide import keys, sessions
-from reconciler.decide.timing import DRIFT
+from reconciler.decide.timing import DRIFT, derive
 from reconciler.decide.voters import Member, losses, voters, warnings
 from reconciler.engine.membership import another
 from reconciler.errors import MayHeal, NeedsPerson
@@ -84,6 +85,7 @@ async def seen(host: Host) -> dict[str, Any]:
             *_of_members(listed),
             *warnings(found),
             *sessions.outside(levels, host.settings.fencing),
+            *_of_elections(host),
             *_of_keys(host),
         ],
         "well": not (trouble or lost or away),
@@ -157,6 +159,25 @@ def _of_members(listed: list[dict[str, Any]]) -> list[str]:
             for alarm in one["alarms"]
         ]
     return found
+
+
+def _of_elections(host: Host) -> list[str]:
+    """Our own etcd was made for a failover time; the one of node.yaml may be another by now."""
+    unit, wanted = host.unit, host.settings.failover_time
+    if unit is None or unit.witness:  # a witness has no times of its own
+        return []
+    try:
+        needed = derive(wanted).election
+    except NeedsPerson:  # refused, and said, by the agent
+        return []
+    if unit.election <= needed:
+        return []
+    given = wanted if isinstance(wanted, str) else f"{wanted:g}s"
+    return [
+        f"etcd here elects with a timeout of {unit.election:g} s, failover_time {given} counts on "
+        f"{needed:g} s, and an election may stop healthy holders: set election to {needed:g} in "
+        f"{host.files.unit} of each member, then `systemctl restart {SERVICE}` there, one after another"
+    ]
 
 
 def _of_keys(host: Host) -> list[str]:
