@@ -19,6 +19,7 @@ from reconciler.adapters.etcd_gateway import Gateway
 from reconciler.adapters.etcd_unit import Files, Unit, url
 from reconciler.adapters.store_etcd import EtcdStore
 from reconciler.adapters.tokens import Token
+from reconciler.decide import keys, sessions
 from reconciler.decide.voters import Kind, Member, name_of, refused
 from reconciler.errors import MayHeal, NeedsPerson
 
@@ -77,7 +78,8 @@ class Doorkeeper:
         async with self._turn:
             found = await tokens.known(self._store, asked.secret)
             there = await etcd_members.members(self._gateway)
-            if why := refused(there, asked.kind, asked.machine, asked.accept_two_voters):
+            two, lives = asked.accept_two_voters, await self._has_session(asked.machine)
+            if why := refused(there, asked.kind, asked.machine, two, lives):
                 raise NeedsPerson(why)
             client = pki.sign_client(self._by, asked.client_request, asked.machine)
             answer = LetIn(
@@ -99,6 +101,15 @@ class Doorkeeper:
             except (MayHeal, NeedsPerson):
                 await tokens.give_back(self._store, asked.secret, found.value)
                 raise
+
+    async def _has_session(self, node: str) -> bool:
+        """What cannot be understood counts as one."""
+        key = keys.session(node)
+        entry = (await self._store.read(key)).entries.get(key)
+        if entry is None:
+            return False
+        session = sessions.read(entry.value)
+        return session is None or session.open
 
     async def _member(
         self, asked: Asked, answer: LetIn, signed: tuple[str, str], there: tuple[Member, ...]

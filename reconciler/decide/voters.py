@@ -86,15 +86,27 @@ def misnamed(machine: str) -> str:
     return f"{machine!r} is no name for a host: letters, digits, dots and hyphens, 63 at most (--name)"
 
 
-def refused(members: Sequence[Member], kind: Kind, machine: str, accepted: bool) -> str:
-    """Why it may not join, "" when it may. `accepted`: a person takes two voters for what they are."""
+def refused(
+    members: Sequence[Member], kind: Kind, machine: str, accepted: bool, has_session: bool = False
+) -> str:
+    """Why it may not join, "" when it may.
+
+    accepted     a person takes two voters for what they are.
+    has_session  a session stands open under its name.
+    """
     if why := misnamed(machine):
         return why
     taken = {member.machine: member for member in members if member.name}
-    if kind is not Kind.CLIENT and machine in taken:
+    if machine in taken:
         return (
             f"{machine} is a member already: give this host another name (--name), "
             f"or take the old one out with `standfast cluster leave --member {machine}`"
+        )
+    if kind is not Kind.WITNESS and has_session:
+        return (
+            f"{machine} is a node of this cluster, and its session is open: give this host another name "
+            "(--name). If it is that node, end its agent, and wait until `standfast cluster status` on "
+            "another one says that its session is closed"
         )
     if kind is Kind.NODE and len(voters(members)) == 1 and not accepted:
         other = voters(members)[0].machine

@@ -172,5 +172,5 @@ def get(host: Host, key: str) -> str:
     return asyncio.run(act())
 
 
-def session(node: str, epoch: int = 3) -> str:
-    return sessions.written(Session(node, epoch, "boot", "secret", 18.5, Level.LEASE))
+def session(node: str, epoch: int = 3, is_open: bool = True) -> str:
+    return sessions.written(Session(node, epoch, "boot", "secret", 18.5, Level.LEASE, is_open))

@@ -160,7 +160,15 @@ def test_who_is_not_let_in_leaves_nothing_behind(bed, monkeypatch):
     assert (b.left(), named(b), b.etcd()) == ([], None, 0)
     assert [one["name"] for one in a.status()["members"]] == ["a"]
 
-    # A client uses the members of others.
+    # Nor is who comes under the name of a member, or of a node that has a session.
+    for name, why in (("a", "a is a member already"), ("c", "c is a node of this cluster")):
+        put(a, {keys.session("c"): session("c")})
+        assert b.standfast("join", "--without-etcd", "--token", token, "--name", name) == 4
+        assert why in b.err
+    assert (b.left(), named(b)) == ([], None)
+
+    # A client uses the members of others. Its name is free once its session is closed.
+    put(a, {keys.session("b"): session("b", is_open=False)})
     assert b.standfast("join", "--without-etcd", "--token", token) == 0, b.err
     at = named(b)
     assert at is not None

@@ -57,7 +57,9 @@ def test_what_a_person_is_told_of_so_many_voters(members, said):
         pytest.param(
             [A, B, W], Kind.WITNESS, "a", False, "a is a member already", id="a witness on a node"
         ),
-        pytest.param([A, B, W], Kind.CLIENT, "b", False, "", id="a client again: its certificate was lost"),
+        pytest.param([A, B, W], Kind.CLIENT, "c", False, "", id="a client again: its certificate was lost"),
+        pytest.param([A, B, W], Kind.CLIENT, "b", False, "b is a member already", id="a client on a voter"),
+        pytest.param([A, W], Kind.CLIENT, "w", False, "w is a member already", id="a client on a witness"),
         pytest.param(
             [A, member("b", True)], Kind.NODE, "c", False, "Add a witness", id="a learner is no voter"
         ),
@@ -67,6 +69,13 @@ def test_who_is_not_let_in(members, kind, machine, accepted, why):
     said = refused(members, kind, machine, accepted)
     assert why in said
     assert bool(why) == bool(said)
+
+
+@pytest.mark.parametrize("kind", [Kind.NODE, Kind.CLIENT])
+def test_a_node_that_lives_keeps_its_name_for_itself(kind):
+    said = refused([A, W], kind, "c", False, has_session=True)
+    assert said.startswith("c is a node of this cluster, and its session is open: give this host another")
+    assert refused([A, W], Kind.WITNESS, "c", False, has_session=True) == ""  # it opens none
 
 
 def test_a_witness_is_told_by_its_name_in_etcd():
