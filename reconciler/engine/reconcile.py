@@ -14,7 +14,7 @@ from reconciler.decide.placement import Decision, Here, decide
 from reconciler.decide.plan import UPWARD, Situation, undermined
 from reconciler.decide.situations import STARTS, Look, Roster, Seen, roster
 from reconciler.decide.turn import Turn, alone
-from reconciler.engine import monitor, progress, rest
+from reconciler.engine import attempts, monitor, progress, rest
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.observe import Observer
@@ -64,7 +64,7 @@ class Reconciler:
         if not record.passes and not record.seen:
             progress.recall(record, self._desk)
         asked = self._what_is_asked(key)
-        progress.heard_elsewhere(record, asked.fresh, self._settings.node)
+        attempts.heard_elsewhere(record, asked.fresh, self._settings.node)
         here, service, everything = self._here_now(record), record.service, asked
         basis = self._basis(record)  # before anything is waited for: the claim is, too
         wanted = decide(service, asked.on(here.node), here, record.deleted)
@@ -252,7 +252,7 @@ class Reconciler:
         listed = self.together.listed if self.together else _nothing
         progress.remember_what_is_seen(record, made, self._desk, listed)
         busy = any(s.running for s in made.values())
-        why = progress.judge_attempt(
+        why = attempts.judge_attempt(
             record, decision, now, self._settings, busy, lambda: self._others(record)
         )
         progress.keep_count(record, self._desk)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping
 
 from reconciler.decide.plan import Situation
-from reconciler.engine import progress
+from reconciler.engine import attempts, progress
 from reconciler.engine.record import Record
 from reconciler.model import State
 
@@ -21,10 +21,10 @@ def again_in(
     waits += [b.not_before - now for b in (*record.budgets.values(), *record.stops.values())]
     waits += [attempt.conflict_until - now, attempt.failed_until - now, record.refused_until - now]
     if attempt.blocked:
-        waits += [attempt.blocked_since + progress.BLOCKED_LONG - now]
+        waits += [attempt.blocked_since + attempts.BLOCKED_LONG - now]
     waits += [o.again_in for o in record.seen.values() if o.again_in]
     waits += [at + progress.YOUNG - now for at in record.started.values()]
-    waits += [progress.LOOK_AGAIN] if record.settling or under_way else []
+    waits += [attempts.LOOK_AGAIN] if record.settling or under_way else []
     waits += [wish_ends] if wish_ends else []
     return min(w for w in waits if w > 0) + 0.001
 

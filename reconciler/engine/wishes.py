@@ -11,7 +11,7 @@ from reconciler.decide.heard import heard, under_way
 from reconciler.decide.moves import MOVES
 from reconciler.decide.parts import States, in_the_way
 from reconciler.decide.placement import refusal
-from reconciler.engine import progress
+from reconciler.engine import attempts
 from reconciler.engine.desk import Desk
 from reconciler.engine.record import Record
 from reconciler.engine.together import Together
@@ -42,11 +42,11 @@ class Wishes:
         states = self._states(record, wish)
         if why := in_the_way(record.service, wish, asked, frozen, states):
             raise NeedsPerson(f"{key}: {why}")
-        progress.begin_afresh(record, wish)
+        attempts.begin_afresh(record, wish)
         everything = record.whole.values() if wish.verb == "clear" else record.service.resources
         up = {rid for rid, state in states.items() if state in (State.UP, State.NA)}
         after = heard(wish, self._desk.asked(key), everything, up, frozen is not None)
-        if self.together and wish.verb not in progress.NO_FRESH_START:
+        if self.together and wish.verb not in attempts.NO_FRESH_START:
             after = replace(after, fresh=wish)  # the other hosts have failures of their own
         self._desk.put_asked(key, after)
         text = str(wish) + (f", for {wish.until - wish.at:.0f} s" if wish.until else "")

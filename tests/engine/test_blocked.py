@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.decide.placement import Decision
-from reconciler.engine.progress import BLOCKED_LONG, judge_attempt
+from reconciler.engine.attempts import BLOCKED_LONG, judge_attempt
 from reconciler.engine.record import Attempt, Record
 from reconciler.model import Common, Goal, Observed, Service, ServiceGoal, State
 from reconciler.settings import Settings
