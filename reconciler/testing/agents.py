@@ -249,14 +249,16 @@ class SimAgent:
     # --- passes ----------------------------------------------------------------------------
 
     async def _pass(self, key: str) -> float:
-        before = self._frozen(key)
+        before, record = self._frozen(key), self.records.get(key)
+        passes = record.passes if record else 0
         again_in = await self.reconciler.reconcile(key)
         record = self.records.get(key)
         if record is None:  # nothing is left of it
             return again_in
         for step in record.plan.now:
             self.planned[id(step)] = step  # kept, so that no other step has its id
-        if before and before == self._frozen(key):
+        carried_out = record.passes > passes  # else its plan is that of a pass before
+        if carried_out and before and before == self._frozen(key):
             self.host.oracle.frozen(self.host.name, key, before, record.plan.now)
         return again_in
 
