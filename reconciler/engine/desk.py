@@ -95,6 +95,14 @@ class Desk:
         if generation != self.applied_file(service):
             self._put(f"file/{service}", generation or None)
 
+    def unsure(self, service: str) -> bool:
+        """A commit of its document was sent from here, and may land at any time."""
+        return f"sent/{service}" in self._values
+
+    def put_unsure(self, service: str, unsure: bool) -> None:
+        if unsure != self.unsure(service):
+            self._put(f"sent/{service}", True if unsure else None)
+
     # --- what was asked --------------------------------------------------------------------
 
     def asked(self, service: str) -> Asked:

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from reconciler.contracts import Driver
@@ -243,10 +243,20 @@ class Travel:
             content = base64.b64encode(offer.content).decode()
             shared = Shared(self._node, offer.path, offer.flavour, offer.generation, content)
             anew = self._asked_anew(key) if stored is None or stored.deleted else ""
-            if why := await self._cluster.put_document(offer.service, written(shared), stop, anew):
+            if why := await self._commit(offer.service, shared, stop, anew):
                 return why
+        elif stored and self._desk.unsure(key) and (why := await self._commit(offer.service, stored)):
+            return why
         self._desk.put_applied_file(key, offer.generation)
         return ""
+
+    async def _commit(self, service: Service, shared: Shared, stop: str = "", asked: str = "") -> str:
+        """Also what the store has already, where a commit before may land late: it finds it changed."""
+        self._desk.put_unsure(service.key, True)
+        why = await self._cluster.put_document(service, written(shared), stop, asked)
+        if not why:
+            self._desk.put_unsure(service.key, False)
+        return why
 
     def _asked_anew(self, key: str) -> str:
         """What was asked before it was removed is over, a purge above all; a freeze still stands."""
@@ -269,8 +279,7 @@ class Travel:
             return ""
         if not stored.deleted:
             service = record.service if record else Service(key.partition("/")[2], key.partition("/")[0])
-            text = written(Shared(**{**asdict(stored), "deleted": True}))
-            return await self._cluster.put_document(service, text, "")
+            return await self._commit(service, replace(stored, deleted=True))
         if record is None and not self._held(key):
             return await self._cluster.drop_document(key)
         return ""

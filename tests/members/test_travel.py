@@ -36,6 +36,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
+        self.sent: set[str] = set()
         self.said = NOBODY
 
     def asked(self, key: str) -> Asked:
@@ -46,6 +47,12 @@ class Desk:
 
     def put_applied_file(self, key: str, generation: str) -> None:
         self.files[key] = generation
+
+    def unsure(self, key: str) -> bool:
+        return key in self.sent
+
+    def put_unsure(self, key: str, unsure: bool) -> None:
+        (self.sent.add if unsure else self.sent.discard)(key)
 
 
 class Host:
@@ -212,5 +219,26 @@ def test_what_was_orphaned_is_looked_after_again_where_it_is_up():
         n1.offer(web("192.0.2.1", "g2"))
         await nap(1)
         assert stored(bed).generation == "g2"
+
+    two(story)
+
+
+def test_a_removal_that_lands_late_takes_no_file_away_that_is_back():
+    """No answer came to it, the file was put back, and the store had it still: it was stopped for good."""
+
+    async def story(bed: Bed, n1: Host, n2: Host) -> None:
+        n1.offer(web("192.0.2.1", "g1"))
+        await nap(1)
+        n1.records[KEY] = Record(KEY, web("192.0.2.1", "g1"))
+        n1.node.desk.late = 4.0
+        n1.desk.files.clear()
+        n1.travel.remove(KEY)
+        await nap(1)
+        n1.node.desk.late = None
+        n1.offer(web("192.0.2.1", "g1"))
+        await nap(6)
+        assert not stored(bed).deleted
+        assert n1.shelf.gone == []
+        assert n1.desk.sent == set()
 
     two(story)
