@@ -3,7 +3,7 @@
 import subprocess
 from hashlib import sha256
 
-from reconciler.engine import progress
+from reconciler.engine import attempts
 from tests import kernel
 from tests.outcomes.frozen import frozen
 
@@ -147,7 +147,7 @@ async def test_device_with_a_foreign_signature(bed):
 
 
 async def test_disk_full(bed, monkeypatch):
-    monkeypatch.setattr(progress, "START_FAILED_FIRST", 1.5)
+    monkeypatch.setattr(attempts, "START_FAILED_FIRST", 1.5)
     full = bed.root / "full"
     bed.run(
         f"mkdir {full}; mount -t tmpfs -o size=64k,nr_inodes=4 small {full}; touch {full}/1 {full}/3"
