@@ -66,6 +66,10 @@ class Host(Protocol):
         ...
 
 
+Asking = Callable[[], Mapping[Owner, Iterable[Ask[Any]]]]
+"""What each owner of a service asks; called when it matters only."""
+
+
 class FactHub(Protocol):
     """Answers of all sources, shared by all services, kept fresh by events and periodic looks."""
 
@@ -89,6 +93,14 @@ class FactHub(Protocol):
 
     def touched(self, owner: Owner, touches: Iterable[str]) -> None:
         """An operation of the owner touched these: the next `answer` looks anew."""
+        ...
+
+    def begin(self, service: str, asks: Asking) -> Callable[[Owner], None]:
+        """What was touched of a service is looked at all at once, for `answer` to find it.
+
+        Returns what is to be called for each owner as soon as its answers were read: until then nobody
+        is told that they differ.
+        """
         ...
 
 

@@ -1,7 +1,7 @@
 """Resources of a service → each one's state, read off the facts in the order they stand on each other."""
 
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -45,10 +45,30 @@ class Observer:
 
         applied  as last applied here, by rid: what is meant where a reference has no value now.
         """
+        owners = {resource.rid: Owner(service, resource.rid) for resource in resources}
+        read = (
+            self._hub.begin(service, lambda: self._cheap_asks(owners.values()))
+            if follow
+            else _nothing_begun
+        )
+        try:
+            return await self._look_at_all(resources, owners, applied, follow, read)
+        finally:
+            for owner in owners.values():
+                read(owner)
+
+    async def _look_at_all(
+        self,
+        resources: Sequence[Resource],
+        owners: Mapping[str, Owner],
+        applied: Mapping[str, Resource],
+        follow: bool,
+        read: Callable[[Owner], None],
+    ) -> dict[str, Seen]:
         exposed: dict[str, Mapping[str, tuple[str, ...]]] = {}
         seen: dict[str, Seen] = {}
         for resource in resources:
-            owner = Owner(service, resource.rid)
+            owner = owners[resource.rid]
             bound, missing = self._bind(owner, resource, exposed) if resource.late else (resource, ())
             if missing:
                 under = [seen[rid] for rid in sorted(resource.refs) if rid in seen]
@@ -56,10 +76,19 @@ class Observer:
                 bound, observed = await self._without_values(owner, bound, last, under, follow)
             else:
                 observed = await self._look_at(owner, bound, follow)
+            read(owner)
             if observed.state is not State.UNKNOWN:
                 exposed[resource.rid] = observed.exposes
             seen[resource.rid] = Seen(bound, observed, missing, self._by_check(owner, bound, observed))
         return seen
+
+    def _cheap_asks(self, owners: Iterable[Owner]) -> dict[Owner, list[Ask[Any]]]:
+        """As they were in the last look; that they are others by now shows when it is their turn."""
+        return {
+            owner: [ask for ask in self._asks[owner][1] if not ask.costly]
+            for owner in owners
+            if owner in self._followed and owner in self._asks
+        }
 
     def _bind(
         self, owner: Owner, resource: Resource, exposed: Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -140,3 +169,7 @@ class Observer:
 
 def _looked_at(resource: Resource) -> bool:
     return not resource.common.disable and "nostatus" not in resource.common.tags
+
+
+def _nothing_begun(owner: Owner) -> None:
+    """Who looks without following waits for each in its turn."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.asks import NOT_YET, Ask, Failed
-from reconciler.contracts import Change, Event, Identity, Snapshot
+from reconciler.contracts import Asking, Change, Event, Identity, Snapshot
 from reconciler.errors import MayHeal
 from reconciler.model import Owner
 from reconciler.testing.faulty import Way
@@ -105,6 +105,9 @@ class SimHub:
 
     def touched(self, owner: Owner, touches: Iterable[str]) -> None:
         """Every answer is a new look."""
+
+    def begin(self, service: str, asks: Asking) -> Callable[[Owner], None]:
+        return lambda owner: None
 
     def changed(self, thing: str) -> None:
         for owner in self._followed.get(thing, {}):

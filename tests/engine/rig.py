@@ -19,7 +19,7 @@ from typing import Any
 
 from reconciler.adapters.store_memory import MemoryStore
 from reconciler.asks import Ask, Failed
-from reconciler.contracts import Event, Store
+from reconciler.contracts import Asking, Event, Store
 from reconciler.decide.inputs import Inputs, decided
 from reconciler.engine.desk import Desk
 from reconciler.engine.jobs import Ended, Jobs
@@ -92,6 +92,9 @@ class Hub:
 
     def touched(self, owner: Owner, touches: Iterable[str]) -> None:
         """Nothing is kept from one look to the next."""
+
+    def begin(self, service: str, asks: Asking) -> Callable[[Owner], None]:
+        return lambda owner: None
 
 
 class Host:

@@ -325,6 +325,40 @@ async def test_a_costly_answer_read_long_ago_is_not_known_after_an_event(bench, 
         assert await b.get(Costly()) == 0
 
 
+async def test_what_was_touched_of_a_service_is_looked_at_all_at_once(bench, world):
+    """Not one resource after another; what nobody touched is not looked at."""
+    mine, other = Owner(A.service, "y#0"), Thing("other")
+    async with bench({"things": world}) as b:
+        await b.follow(Thing(), A)
+        await b.follow(other, mine)
+        assert b.hub.begin(A.service, dict) is b.hub.begin(B.service, dict)
+        looks = len(world.looked)
+        b.hub.touched(A, ("things",))
+        read = b.hub.begin(A.service, lambda: {A: [Thing()], mine: [other]})
+        await b.get(Thing(), A)
+        read(A)
+        await b.get(other, mine)
+        read(mine)
+        assert [set(look) for look in world.looked[looks:]] == [{Subject(Thing()), Subject(other)}]
+        assert b.woken == []
+
+
+async def test_what_differs_after_it_was_read_wakes_though_the_rest_of_the_pass_still_looks(bench, world):
+    mine, other = Owner(A.service, "y#0"), Thing("other")
+    async with bench({"things": world}) as b:
+        await b.follow(Thing(), A)
+        await b.follow(other, mine)
+        b.hub.touched(A, ("things",))
+        read = b.hub.begin(A.service, lambda: {A: [Thing()], mine: [other]})
+        await b.get(Thing(), A)
+        read(A)
+        world.set(other, 5)  # not read yet: it need not be told
+        assert await b.quiet()
+        world.set(Thing(), 5)
+        await b.told(A.service)
+        read(mine)
+
+
 async def test_no_look_is_begun_once_the_hub_closes(bench, world):
     """It would be left pending when the loop ends."""
     async with bench({"things": world}) as b:

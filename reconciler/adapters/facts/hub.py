@@ -6,13 +6,14 @@ carries the tick of its launch, and an answer is fresh while nothing that concer
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
 from reconciler.adapters.facts.desk import Fact, SourceDesk, unresolved
 from reconciler.adapters.facts.source import Source, SourceStats, Subject
 from reconciler.asks import NOT_YET, Ask, Failed, NotYet
-from reconciler.contracts import Notify
+from reconciler.contracts import Asking, Notify
 from reconciler.model import Owner
 from reconciler.settings import Settings
 
@@ -32,6 +33,7 @@ class Hub:
         self._followed: dict[Owner, tuple[Ask[Any], ...]] = {}
         self._owners: dict[str, int] = {}  # service → how many of its owners follow something
         self._touched: dict[str, dict[str, int]] = {}  # service → source → tick
+        self._stirred: set[str] = set()  # services touched since their last `begin`
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- contracts.FactHub -----------------------------------------------------------------
@@ -95,6 +97,27 @@ class Hub:
         marks = self._touched.setdefault(owner.service, {}) if names else {}
         for name in names & self._desks.keys():
             marks[name] = self._desks[name].next_tick()
+        if marks:
+            self._stirred.add(owner.service)
+
+    def begin(self, service: str, asks: Asking) -> Callable[[Owner], None]:
+        """A pass asks one resource after another: each would wait for a thread of its own."""
+        if service not in self._stirred:
+            return _nothing_begun
+        self._stirred.discard(service)
+        begun: dict[Owner, list[Fact]] = {}
+        for owner, mine in asks().items():
+            facts = [self._fact(Subject(ask, owner if ask.relative else None)) for ask in mine]
+            begun[owner] = [fact for fact in facts if fact.tick < self._required(owner, fact)]
+        for fact in chain(*begun.values()):
+            fact.begin_wait(service)
+            fact.launch()
+
+        def read(owner: Owner) -> None:
+            for fact in begun.pop(owner, ()):
+                fact.end_wait(service)
+
+        return read
 
     # --- life ------------------------------------------------------------------------------
 
@@ -149,6 +172,7 @@ class Hub:
         if not count:
             del self._owners[owner.service]
             self._touched.pop(owner.service, None)
+            self._stirred.discard(owner.service)
 
     def _drop(self, subjects: Iterable[Subject]) -> None:
         """Forget what nobody follows and nobody waits for."""
@@ -173,3 +197,7 @@ class Hub:
             self._drop(
                 [s for s, fact in self._facts.items() if not fact.followers and fact.read_at < too_old]
             )
+
+
+def _nothing_begun(owner: Owner) -> None:
+    """Nothing of it was touched."""
