@@ -73,7 +73,7 @@ class People:
         """Somebody saves another version of a document on this host."""
         key = self._dice.choice(self._cluster.services).key
         agent, versions = member.agent, self._cluster.versions
-        if not (member.host.files or (agent and agent.desk.prune_held())):
+        if not (member.host.files or (agent and member.running and agent.desk.prune_held())):
             return  # before anybody has seen it empty, this file says that the others were taken away
         record = agent.records.get(key) if agent and member.running else None
         before = record.service if record else versions.last(key)
