@@ -118,7 +118,7 @@ class People:
             host.mounted = True
             host.saved()
             # One by one only where it is known, and kept, that they went at once.
-            slowly = agent and agent is member.agent and agent.alive and not host.unkept
+            slowly = agent and agent is member.agent and member.running and not host.unkept
             first = 1 if slowly and agent and agent.desk.prune_held() and not self._healed else len(had)
             _put_back(had[:first])
             later(1.5, _put_back, had[first:])
