@@ -58,7 +58,9 @@ class Follower:
         asyncio.get_running_loop().call_later(within, self._came_back, revision, self._turn)
 
     def own(self, key: str, value: str | None, revision: int) -> None:
-        """A commit of ours is seen at once, before the watch brings it."""
+        """A commit of ours is seen at once, before the watch brings it; not if the watch is past it."""
+        if revision < self.reached:  # what came after it may have taken it away again
+            return
         if value is None:
             self._gone[key] = revision
         self._take(Change(key, value, revision))

@@ -58,6 +58,19 @@ def test_a_commit_of_our_own_is_seen_at_once_and_once():
     play(story)
 
 
+def test_a_commit_of_our_own_that_was_undone_before_its_answer_came_does_not_come_back():
+    """Deleted by another one, as the watch had told already: every later commit compared with it (543955)."""
+
+    async def story(f: Followed) -> None:
+        revision = await f.store.commit({}, {"a/1": "mine"})
+        await f.store.commit({}, {}, ["a/1"])
+        await asyncio.sleep(0.1)
+        f.follower.own("a/1", "mine", revision)
+        assert "a/1" not in f.follower.entries
+
+    play(story)
+
+
 def test_what_we_deleted_does_not_come_back_with_older_news():
     async def story(f: Followed) -> None:
         f.way.deaf = True
