@@ -59,7 +59,7 @@ def test_a_commit_of_our_own_is_seen_at_once_and_once():
 
 
 def test_a_commit_of_our_own_that_was_undone_before_its_answer_came_does_not_come_back():
-    """Deleted by another one, as the watch had told already: every later commit compared with it (543955)."""
+    """Deleted by another, as the watch had told: every later commit was compared with it (seed 543955)."""
 
     async def story(f: Followed) -> None:
         revision = await f.store.commit({}, {"a/1": "mine"})
