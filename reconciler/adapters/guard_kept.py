@@ -73,6 +73,8 @@ class KeptGuard:
             try:
                 await client.open(*self._session)
             except MayHeal:
+                if client.lost.is_set():
+                    raise  # gone as well, it has said nothing of the session: the next one is given it
                 self._session = None
 
     async def _arm(self, client: GuardClient, watchdog: float, margin: float) -> None:

@@ -103,3 +103,27 @@ async def test_no_session_has_a_longer_watchdog_than_its_times_allow(phase, has,
     assert bool(client.tripped) is bool(tripped)
     assert bool(client.opened) is (phase == "held")
     await guard.stop()
+
+
+async def test_a_guard_that_dies_while_it_is_told_takes_no_session_along():
+    """The next one stopped all there was: no agent had given it a deadline (seed 542281)."""
+    made: list[Client] = []
+
+    class Dies(Client):
+        async def open(self, epoch: int, deadline: float) -> None:
+            self.lost.set()
+            raise MayHeal("the guard is gone")
+
+    async def connect() -> Any:
+        made.append(Dies() if len(made) == 1 else Client())
+        return made[-1]
+
+    guard = KeptGuard(connect)
+    await guard.start()
+    await guard.open(7, 1000.0)
+    made[0].lost.set()
+    async with asyncio.timeout(2):
+        while len(made) < 3 or guard.lost.is_set():  # noqa: ASYNC110  # nobody tells of it
+            await asyncio.sleep(0.005)
+    assert made[2].opened == [(7, 1000.0)]
+    await guard.stop()
