@@ -73,8 +73,8 @@ class People:
         """Somebody saves another version of a document on this host."""
         key = self._dice.choice(self._cluster.services).key
         agent, versions = member.agent, self._cluster.versions
-        if not (member.host.files or (agent and member.running and agent.desk.prune_held())):
-            return  # before anybody has seen it empty, this file says that the others were taken away
+        if _lost_unseen(member):
+            return
         record = agent.records.get(key) if agent and member.running else None
         before = record.service if record else versions.last(key)
         made = versions.edited(before, self._dice.random() < 0.2)
@@ -87,14 +87,16 @@ class People:
         found = read(entry.value) if entry else None
         origin = [m for m in all_ if found and m.node == found.node]
         there = self._dice.choice((origin, origin, [member], all_))
-        had = [(m.host, m.host.files[key]) for m in there if m.host.up and key in m.host.files]
+        had = [(m, m.host.files[key]) for m in there if m.host.up and key in m.host.files]
         if had:
             self._cluster.oracle.removed(key)
-        for host, _ in had:
-            host.save(key, "")
+        for of, _ in had:
+            of.host.save(key, "")
         if self._dice.random() < 0.5:
             later(self._dice.uniform(0.4, 3.0), self._confirm, there)
-        self._until(seconds, lambda: _put_back((host, key, text) for host, text in had))
+        self._until(
+            seconds, lambda: _put_back((of.host, key, text) for of, text in had if not _lost_unseen(of))
+        )
 
     def _confirm(self, members: Sequence[Member]) -> None:
         """`standfast prune --confirm`, by who has seen what is held back."""
@@ -205,6 +207,12 @@ class People:
                 for agent in agents:  # what was orphaned is known where it is up alone
                     agent.host.save(key, versions.content(made))
             await asyncio.sleep(1)
+
+
+def _lost_unseen(member: Member) -> bool:
+    """Nobody has seen its directory empty: one file in it says that the others were taken away."""
+    seen = member.agent and member.running and member.agent.desk.prune_held()
+    return not (member.host.files or seen)
 
 
 def _put_back(files: Iterable[tuple[SimHost, str, str]]) -> None:
