@@ -85,20 +85,15 @@ def left_first(service: Service, ranked: Iterable[str], left: Collection[str]) -
 
 def order(service: Service, peers: Mapping[str, Peer], holders: Set[str]) -> tuple[str, ...]:
     """Who runs it best, best first: of who holds it nothing is asked that is asked of who takes it."""
-    able = {
-        "maintenance": False,
-        "frozen": "",
-        "drained": "",
-        "memory": 100.0,
-        "swap": None,
-        "cannot": nothing(),
-        "failed": nothing(),
-    }
-    as_held = {
-        name: replace(peer, **able) if name in holders else peer  # type: ignore[arg-type]  # its fields
-        for name, peer in peers.items()
-    }
+    as_held = {name: _able(peer) if name in holders else peer for name, peer in peers.items()}
     return candidates(service, as_held).ranked
+
+
+def _able(peer: Peer) -> Peer:
+    none = nothing()
+    return replace(
+        peer, maintenance=False, frozen="", drained="", memory=100.0, swap=None, cannot=none, failed=none
+    )
 
 
 def near(service: Service, peers: Mapping[str, Peer]) -> dict[str, Peer]:

@@ -72,13 +72,11 @@ class Oracle:
         self._ever: set[str] = set()  # services whose data may have gone at some time
         self._meant: set[str] = set()  # documents that may go
         self._gone: set[str] = set()  # those that are, and of these whose data goes with them
-        self._destroyed_with: dict[
-            str, float
-        ] = {}  # and until when: another document is heard of a while later
+        # And until when: another document is heard of a while later.
+        self._destroyed_with: dict[str, float] = {}
         self._begun: list[str] = []  # operations under way that somebody had asked for when they began
-        self._asks: dict[
-            str, int
-        ] = {}  # of a freeze or thaw of a node, by machine; what was told of the last
+        # Of a freeze or thaw of a node, by machine; what was told of the last.
+        self._asks: dict[str, int] = {}
         self._told: dict[str, bool] = {}
         self._orders: dict[str, Order] = {s.key: order(s.resources) for s in self.services.values()}
         self._up: dict[str, Holding] = {}

@@ -329,7 +329,11 @@ def test_a_target_is_lowered_and_raised_while_it_runs():
             cluster.oracle.services["root/two"] = made = cluster.versions.add(edited)
             agent.host.save("root/two", cluster.versions.content(made))
             things = ["two/fs#0", "two/app#0"]
-            await until(lambda: sum(m.host.all_up(things) for m in cluster.members) == target)  # noqa: B023
+
+            def as_many(wanted=target, things=things):
+                return sum(m.host.all_up(things) for m in cluster.members) == wanted
+
+            await until(as_many)
             await asyncio.sleep(10)
             assert sum(bool(m.host.ups()) for m in cluster.members) == target
 
