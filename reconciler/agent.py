@@ -12,7 +12,7 @@ from reconciler.api.agent import Object, Principal
 from reconciler.api.fanout import Fanout
 from reconciler.contracts import Clock, Event
 from reconciler.decide.cases import written
-from reconciler.decide.documents import Home, check
+from reconciler.decide.documents import check
 from reconciler.decide.documents.identity import identity
 from reconciler.engine.decisions import Decisions, Kept
 from reconciler.engine.desk import Desk
@@ -40,7 +40,6 @@ class LocalAgent:
     def __init__(
         self,
         settings: Settings,
-        home: Home,
         reconciler: Reconciler,
         desk: Desk,
         jobs: Jobs,
@@ -56,7 +55,7 @@ class LocalAgent:
         self._hub, self._store_kind = hub, store_kind
         self.metrics = ""  # where they are served
         self.api = ""  # where it is, over TLS
-        self._settings, self._home, self._reconciler, self._desk = settings, home, reconciler, desk
+        self._settings, self._reconciler, self._desk = settings, reconciler, desk
         self._jobs = jobs
         self._library, self._wishes, self._journal = library, wishes, journal
         self._clock, self._wake = clock, wake
@@ -160,7 +159,7 @@ class LocalAgent:
             raise Refused((fault,))
         key, flavour = found
         shown = str(self._settings.services / path)
-        checked = await asyncio.to_thread(check, content.encode(), shown, key, flavour, self._home)
+        checked = await asyncio.to_thread(check, content.encode(), shown, key, flavour, self._library.home)
         if checked.service is None:
             raise Refused(checked.faults)
         return plan_object(await self._reconciler.foresee(Record(key, checked.service, checked.document)))
@@ -195,6 +194,7 @@ class LocalAgent:
             "env": settings.env,
             "labels": dict(settings.labels),
             "cluster_nodes": list(settings.cluster_nodes),
+            "hosts": self._library.home.hosts,
             "started": self.started,
             "paths": {
                 "services": str(settings.services),
@@ -234,7 +234,7 @@ class LocalAgent:
                 "at": one.given.here.now,
                 "node": one.given.here.node,
                 "service": one.key,
-                "case": written(one.given, self._home),
+                "case": written(one.given, self._library.home),
             }
             for one in kept
         ]
@@ -282,6 +282,7 @@ def _source(record: Record, desk: Desk, jobs: Jobs) -> tuple[Any, ...]:
         dict(record.stops),
         record.service.generation,
         record.service.source,
+        record.service.nodes,
         desk.failing,
         (attempt.conflict, attempt.failed),
     )

@@ -197,7 +197,7 @@ async def _wired(
         settings.services, home, desk, records, tell, clock, queue.add, settings.removal_after, helper
     )
     wishes = Wishes(desk, records, tell, clock)
-    shown = (home, reconciler, desk, jobs, library, wishes, journal, hub, clock, queue.add)
+    shown = (reconciler, desk, jobs, library, wishes, journal, hub, clock, queue.add)
     agent = LocalAgent(settings, *shown, _kind(store))
     # The ring is closed last: a pass starts jobs, and what it saw becomes the agent's objects.
     reconciler.jobs, reconciler.passed, reconciler.gone = jobs, agent.passed, agent.gone

@@ -137,7 +137,7 @@ def _travel(made: Running, member: Member) -> Travel:
     travel = Travel(made.settings.node, member.cluster, made.desk, made.drivers, made.records)
     travel.shelf, made.library.travel = made.library, travel
     travel.accepted = member.accepted
-    member.cluster.document = travel.arrived
+    member.cluster.document, member.cluster.host = travel.arrived, travel.host
     made.reconciler.ended_for_all = travel.ended
     return travel
 

@@ -220,6 +220,7 @@ class Service:
     app: str = "default"
     env: str = "TST"
     nodes: tuple[str, ...] = ()  # node names, in placement order
+    selectors: tuple[str, ...] = ()  # what of `nodes` as written stands for whatever nodes match
     topology: str = "failover"
     flex: Flex = Flex()
     orchestrate: str = "ha"
@@ -243,6 +244,17 @@ class Service:
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def several_nodes(self) -> bool:
+        """It may run on more than this one: what is selected may be more than is known yet."""
+        return len(self.nodes) > 1 or bool(self.selectors)
+
+    @property
+    def nodes_shown(self) -> str:
+        """Its nodes, and by what they were chosen, in words."""
+        by = f", by {', '.join(self.selectors)}" if self.selectors else ""
+        return f"{', '.join(self.nodes) or 'none match'}{by}"
 
     def resource(self, rid: str) -> Resource | None:
         return next((r for r in self.resources if r.rid == rid), None)

@@ -58,11 +58,17 @@ async def _asked(host: Host) -> tuple[Member, ...]:
                 f"only {left} would be left, and a witness lets nobody in: "
                 "let it leave first, or end the cluster by `standfast cluster leave --local` on each"
             )
+        await _unnamed(store, host.settings.node)  # before: with one voter less the store may elect anew
         for one in mine:
             others = [url for member in there if member.id != one.id for url in member.clients]
             async with reached(host, host.files.reached(others)) as (_, by):
                 await etcd_members.remove(by, one.id)
         return tuple(one for one in there if one not in mine) if mine else ()
+
+
+async def _unnamed(store: EtcdStore, node: str) -> None:
+    """A host that left is selected by no document any more."""
+    await store.commit({}, {}, (keys.host(node),))
 
 
 async def _held(store: EtcdStore, node: str) -> list[str]:
@@ -84,7 +90,7 @@ async def _held(store: EtcdStore, node: str) -> list[str]:
 
 async def _other(host: Host, args: Any) -> int:
     """A member whose machine does not come back as it was."""
-    async with reached(host, known=host.keepsake.mark().identity) as (_, gateway):
+    async with reached(host, known=host.keepsake.mark().identity) as (store, gateway):
         there = await etcd_members.members(gateway)
         found = [one for one in there if args.member in (one.machine, one.id, one.name)]
         if not found:
@@ -97,6 +103,7 @@ async def _other(host: Host, args: Any) -> int:
         )
         if not (args.yes or output.confirmed(question, "yes")):
             raise client.Failed(client.FAILED, "nothing was done: nobody said yes (--yes)")
+        await _unnamed(store, found[0].machine)
         await etcd_members.remove(gateway, found[0].id)
     output.say(f"{found[0].machine} is no member any more")
     for warning in warnings([one for one in there if one is not found[0]]):

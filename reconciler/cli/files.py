@@ -19,6 +19,7 @@ def home(node: dict[str, Any]) -> Any:
         node["env"],
         node["labels"],
         tuple(node["cluster_nodes"]),
+        node["hosts"],
         node["paths"]["services"],
         node["paths"]["state"],
         node["paths"]["run"],

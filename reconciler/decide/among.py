@@ -37,9 +37,10 @@ def among(
     still   seconds for which a node's beat has not moved.
     others  instances of it on other nodes, as those tell of them and the API shows them.
     """
-    if len(service.nodes) < 2:
+    if not service.several_nodes:
         return ()
-    lines: list[Line] = [(0, "among the nodes")]
+    by = f" that match {', '.join(service.selectors)}" if service.selectors else ""
+    lines: list[Line] = [(0, f"among the nodes{by}")]
     held = dict[str, str]()
     for slot, claim in sorted(claims.items()):
         if claim is None:

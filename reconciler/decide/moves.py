@@ -54,7 +54,7 @@ def _no_way(service: Service, wish: Wish, peers: Peers) -> str:
     """Why the node that is named may not take it, or why no other may."""
     found = candidates(service, peers)
     if wish.to and wish.to not in service.nodes:
-        return f"{wish.to} is not among its nodes ({', '.join(service.nodes)})"
+        return f"{wish.to} is not among its nodes ({service.nodes_shown})"
     if wish.to and wish.to not in found.ranked:
         why = found.excluded[wish.to]
         return "" if why == UNORDERED else f"{wish.to} {why}"  # there a person chooses

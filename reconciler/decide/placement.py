@@ -72,7 +72,7 @@ def _wanted(service: Service, asked: Asked, here: Here, deleted: bool) -> Decisi
     if deleted:
         return _deleted(service)
     if here.node not in service.nodes:
-        why = f"{here.node} is not among its nodes ({', '.join(service.nodes) or 'none match'})"
+        why = f"{here.node} is not among its nodes ({service.nodes_shown})"
         return Decision(ServiceGoal.ABSENT, "NotANode", (why,))
     if service.disable:
         return Decision(ServiceGoal.UNTOUCHED, "Disabled", ("the document says disable: true",))

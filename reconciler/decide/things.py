@@ -190,7 +190,7 @@ def _everywhere(service: Service, resource: Resource, name: str) -> bool:
         return True
     if name.startswith(OF_ONE_HOST):
         return False
-    return resource.common.shared or (service.topology == "failover" and len(service.nodes) > 1)
+    return resource.common.shared or (service.topology == "failover" and service.several_nodes)
 
 
 def _of_host_name(name: str) -> bool:

@@ -70,6 +70,7 @@ class Cluster:
         self.bound: Callable[[str], Iterable[str]] = lambda service: ()  # those that name it in a relation
         self.priority: Callable[[str], int] = lambda service: 0  # smaller is looked at first
         self.document: Callable[[str, str | None], None] = lambda service, text: None
+        self.host: Callable[[], None] = lambda: None  # what one tells of itself is something else now
         self.view = View(self.follower.entries, self._sessions, self._claims)
 
     async def run(self) -> None:
@@ -279,6 +280,7 @@ class Cluster:
         elif key.startswith(keys.HOSTS):
             if self.peers.host(key.removeprefix(keys.HOSTS), text):
                 self._wake(self._known())
+            self.host()
         elif key == keys.FROZEN:
             self._wake(self._known())
         elif key.startswith(keys.THINGS):

@@ -95,6 +95,14 @@ class Desk:
         if generation != self.applied_file(service):
             self._put(f"file/{service}", generation or None)
 
+    def hosts(self) -> Mapping[str, Mapping[str, str]] | None:
+        """Labels of the cluster's hosts by name, as the store had them last; None: never read."""
+        kept: Mapping[str, Mapping[str, str]] | None = self._values.get("hosts")
+        return kept
+
+    def put_hosts(self, hosts: Mapping[str, Mapping[str, str]]) -> None:
+        self._put("hosts", hosts)
+
     def unsure(self, service: str) -> bool:
         """A commit of its document was sent from here, and may land at any time."""
         return f"sent/{service}" in self._values

@@ -81,6 +81,8 @@ class Library:
         """What was in force before this daemon started."""
         stored = dict(self._desk.documents())
         self.verdict = Verdict(held=self._desk.prune_held())
+        if self.travel:
+            self.home = replace(self.home, hosts=self._desk.hosts())
         for key, kept in stored.items():
             content = base64.b64decode(str(kept["content"]))
             checked = await self._check(content, str(kept["path"]), key, kept["flavour"], len(stored))
@@ -182,6 +184,29 @@ class Library:
         self._keep_as_deleted(key)
         self._event(key, f"removed by {who}, on_delete: {record.service.on_delete}", "Removed")
         self._changed(key)
+
+    async def know(self, hosts: Mapping[str, Mapping[str, str]]) -> None:
+        """The cluster's hosts, by name with their labels: whoever selects by them has other nodes now."""
+        if hosts == self.home.hosts:
+            return
+        self.home = replace(self.home, hosts=hosts)
+        self._desk.put_hosts(hosts)
+        choosers = [record for record in self._records.values() if record.service.selectors]
+        for record in choosers:
+            await self._select_anew(record, len(choosers))
+
+    async def _select_anew(self, record: Record, together: int) -> None:
+        kept = self._desk.document(record.key)
+        if kept is None:
+            return
+        before, content = record.service, base64.b64decode(str(kept["content"]))
+        checked = await self._check(content, str(kept["path"]), record.key, kept["flavour"], together)
+        if record.service is not before or checked.service is None or checked.service == before:
+            return  # a document that came meanwhile was read with the same hosts
+        if checked.service.nodes != before.nodes:
+            self._event(record.key, f"its nodes are {checked.service.nodes_shown}", "Nodes")
+        record.service, record.document = checked.service, checked.document
+        self._changed(record.key)
 
     def look_again(self) -> None:
         """What is said of files may be something else now."""

@@ -47,10 +47,11 @@ class Peers:
             _add(self._peer(now.node).holds, service)
 
     def host(self, node: str, text: str | None) -> bool:
-        """Whether anything of it decides who may run what."""
-        before = self.hosts.get(node, Host())
+        """Whether anything of it decides who may run what. None: it has left."""
+        before = self.hosts.pop(node, Host())
         told = hosts.host(text) if text else Host()
-        self.hosts[node] = told
+        if text:
+            self.hosts[node] = told
         self.all[node] = replace(
             self._peer(node),
             env=told.env,
@@ -62,6 +63,10 @@ class Peers:
             drained=told.drained,
         )
         return (before.env, before.frozen, before.drained) != (told.env, told.frozen, told.drained)
+
+    def labels(self) -> dict[str, dict[str, str]]:
+        """Of every host that told of itself, by name."""
+        return {node: dict(host.labels) for node, host in sorted(self.hosts.items())}
 
     def status(self, node: str, service: str, text: str | None) -> bool:
         """Whether anything of it decides who may run it."""

@@ -28,6 +28,8 @@ class Statuses:
         self._at: dict[str, float] = {}  # loop time of the last write
         self._news = asyncio.Event()
         self._host = self._host_kept = ""
+        self._host_at: int | None = None  # revision of what we wrote of this node; None: not for sure
+        self._left = False  # this node was taken out of the cluster: it tells nothing more of itself
 
     def put_host(self, text: str) -> None:
         """What is told of this node itself."""
@@ -59,16 +61,28 @@ class Statuses:
         standing, text = self._standing(), self._host
         if not standing.session:
             return False
-        compare = {keys.session(self._node): standing.revision}
-        if await self._store.commit(compare, {keys.host(self._node): text}) is None:
-            return False
+        key, at = keys.host(self._node), self._host_at
+        compare = {keys.session(self._node): standing.revision} | ({} if at is None else {key: at})
+        self._host_at = None
+        self._host_at = await self._store.commit(compare, {key: text})
+        if self._host_at is None:
+            self._left = at is not None and await self._was_removed(standing)
+            return self._left
         self._host_kept = text
         return True
+
+    async def _was_removed(self, standing: Standing) -> bool:
+        """Under this session, what we told of this node: `leave` did, until we are restarted."""
+        key, session = keys.host(self._node), keys.session(self._node)
+        if (await self._store.read(key)).entries:
+            return False
+        found = (await self._store.read(session)).entries.get(session)
+        return found is not None and found.revision == standing.revision
 
     async def _write(self) -> bool:
         """Whether nothing is left."""
         now = asyncio.get_running_loop().time()
-        if self._host != self._host_kept and not await self._write_host():
+        if self._host != self._host_kept and not self._left and not await self._write_host():
             return False
         open_ = [service for service, text in self._wanted.items() if self._kept.get(service, "") != text]
         due = self._room([service for service in open_ if now - self._at.get(service, -APART) >= APART])

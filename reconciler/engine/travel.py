@@ -61,6 +61,10 @@ class Shelf(Protocol):
     refused_here: dict[str, str]
     loaded: asyncio.Event
 
+    async def know(self, hosts: Mapping[str, Mapping[str, str]]) -> None:
+        """The labels of all hosts by name, which documents may select by."""
+        ...
+
     async def take(self, key: str, path: str, flavour: Flavour, content: bytes) -> bool:
         """Put it in force; False when it is refused here."""
         ...
@@ -162,6 +166,10 @@ class Travel:
         self._arrived[key] = None
         self._news.set()
 
+    def host(self) -> None:
+        """What a host tells of itself is something else now."""
+        self._news.set()
+
     def ended(self, key: str) -> None:
         """Nothing is left of a removed service here: nobody holding it, its document can go."""
         if (stored := self.stored(key)) and stored.deleted:
@@ -184,6 +192,7 @@ class Travel:
             else:  # the cluster removed it while this node was away
                 self.shelf.let_go(key, "the cluster")
         while True:
+            await self.shelf.know(self._cluster.peers.labels())
             for key in list(self._arrived):
                 del self._arrived[key]
                 await self._take(key)

@@ -49,6 +49,7 @@ class View:
             "status": {
                 "node": self._node,
                 "observed_generation": service.generation if record.passes else "",
+                "nodes": list(service.nodes),
                 "avail": avail.value,
                 "overall": overall.value,
                 "provisioned": here.provisioned,

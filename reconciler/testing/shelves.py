@@ -145,7 +145,7 @@ class SimLibrary(Library):
 def travel(agent: "SimAgent", library: SimLibrary) -> Travel:
     made = Travel(agent.host.node, agent.cluster, agent.desk, agent.drivers, agent.records)
     made.shelf, library.travel = library, made
-    agent.cluster.document = made.arrived
+    agent.cluster.document, agent.cluster.host = made.arrived, made.host
     agent.reconciler.ended_for_all = made.ended
     agent.together.behind, agent.together.cannot = made.behind, made.cannot
     return made

@@ -57,6 +57,7 @@ def service(
         "spec": {"app": "MyApp", "resources": {rid: {"type": kind.split(".")[1]} for rid, kind in kinds}},
         "status": {
             "observed_generation": "0123abcd",
+            "nodes": ["n1"],
             "avail": avail,
             "overall": avail,
             "provisioned": "true",
@@ -159,6 +160,7 @@ class FakeAgent:
             "env": "TST",
             "labels": {},
             "cluster_nodes": ["demo1"],
+            "hosts": None,
             "started": STARTED,
             "paths": self.paths,
             "frozen": None,

@@ -57,12 +57,12 @@ class Host:
         store = {"endpoints": list(endpoints)}
         self.configure({"failover_time": "fast", "metrics_listen": "", "etcd": store, **node})
 
-    def configure(self, spec: Mapping[str, Any]) -> None:
+    def configure(self, spec: Mapping[str, Any], **labels: str) -> None:
         """What node.yaml says from the next start of the agent on."""
         whole = {
             "apiVersion": "standfast/v1",
             "kind": "Node",
-            "metadata": {"name": self.called},
+            "metadata": {"name": self.called, "labels": labels},
             "spec": spec,
         }
         (self.kept / "node.yaml").write_text(json.dumps(whole, indent=1))

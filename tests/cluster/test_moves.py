@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 import time
 from importlib.resources import files
 
@@ -9,7 +11,8 @@ import jsonschema
 
 from reconciler.decide.timing import PROFILES
 from tests.cluster.bed import bedding, needs_cluster
-from tests.cluster.members import FAST, Cluster
+from tests.cluster.host import Host
+from tests.cluster.members import FAST, TAKEN, Cluster, document
 
 pytestmark = needs_cluster
 
@@ -58,6 +61,43 @@ def test_who_observes_waits_as_long_as_the_holder_says():
         assert bed.hosts["n2"].json("mon", "web")["items"][0]["status"]["claims"][0]["node"] == "n1"
         assert conservative.wait > FAST.failover + 2
         made.never_twice()
+
+
+def test_nodes_are_selected_by_labels_that_all_hosts_know():
+    """n3 alone matches at first; then n2, which comes first in the list, and a label of n3 goes."""
+    with bedding(hosts=3, members=1, programs=["web"]) as bed, contextlib.closing(Cluster(bed)) as made:
+        spec = json.loads((bed.hosts["n1"].kept / "node.yaml").read_text())["spec"]
+        for name, zone in (("n1", "a"), ("n2", "a"), ("n3", "b")):
+            bed.hosts[name].configure(spec, zone=zone)
+        made.begin()
+        made.edited("n1", document(["zone=b"]))
+        made.up_on("n3", within=TAKEN)
+        assert {tuple(lists(host)) for host in bed.hosts.values()} == {("n3",)}
+        assert "n1 is not among its nodes (n3, by zone=b)" in bed.hosts["n1"].cli("why", "web")
+
+        bed.hosts["n2"].configure(spec, zone="b")
+        anew(bed.hosts["n2"])
+        bed.until(
+            lambda: {tuple(lists(h)) for h in bed.hosts.values()} == {("n2", "n3")}, what="not n2, n3"
+        )
+        assert made.answering() == "n3"
+        bed.hosts["n3"].configure(spec, zone="c")
+        anew(bed.hosts["n3"])
+        made.up_on("n2", within=TAKEN)
+        bed.until(lambda: {tuple(lists(h)) for h in bed.hosts.values()} == {("n2",)}, what="not n2 alone")
+        made.never_twice()
+
+
+def anew(host: Host) -> None:
+    """Its unit starts another agent, which reads node.yaml."""
+    os.kill(host.agent, signal.SIGTERM)
+
+
+def lists(host: Host) -> list[str]:
+    """The nodes of the service, as this host has them in force; none while its agent is away."""
+    if not host.answers():
+        return []
+    return list(host.get("/v1/services/root/web")["status"]["nodes"])
 
 
 def test_the_holder_of_a_hundred_services_dies():

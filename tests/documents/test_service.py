@@ -1,6 +1,7 @@
 """A document in order becomes the service it describes."""
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.documents.bed import HOME, conf, good, resources, said, service, yaml
         ("nodes: [demo10, 'demo?']", "nodes", ("demo10", "demo1", "demo2")),
         ("nodes: [zone=a]", "nodes", ("demo1",)),
         ("nodes: [zone=b]", "nodes", ()),
+        ("nodes: ['zone=b', demo1, 'demo*']", "selectors", ("zone=b", "demo*")),
         ("nodes: [elsewhere]", "nodes", ("elsewhere",)),
         ("{topology: flex, flex: {min: 2, max: 4}}", "flex", Flex(2, 4, 2)),
         ("{flex: {min: 0}}", "flex", Flex(0, 0, 1)),
@@ -40,6 +42,30 @@ from tests.documents.bed import HOME, conf, good, resources, said, service, yaml
 )
 def test_service_keyword(spec, field, value):
     assert getattr(good(yaml(service(spec))), field) == value
+
+
+CLUSTER = {
+    "demo10": {"zone": "a"},
+    "demo2": {"zone": "a"},
+    "demo3": {"zone": "b"},
+    "demo1": {"zone": "old"},
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "nodes"),
+    [
+        ("zone=a", ("demo1", "demo2", "demo10")),  # it knows its own labels better than the store
+        ("zone=b", ("demo3",)),
+        ("'demo*'", ("demo1", "demo2", "demo3", "demo10")),
+        ("demo10, zone=a", ("demo10", "demo1", "demo2")),
+        ("rack=1", ()),
+    ],
+)
+def test_nodes_are_selected_among_the_hosts_of_the_cluster(written, nodes):
+    """Names of node.yaml count for a host alone: each host would have a list of its own."""
+    home = replace(HOME, hosts=CLUSTER, cluster_nodes=("demo9",))
+    assert good(yaml(service(f"nodes: [{written}]"), home)).nodes == nodes
 
 
 def test_conf_has_defaults_of_its_own():

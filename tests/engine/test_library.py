@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -23,13 +24,14 @@ class Shelf:
         self.store = store or MemoryStore()
         self.desk = Desk(self.store, "n1", "boot", Clock(), lambda key: None)
         home = Home("n1", services=str(self.root), root=False)
+        self.changed, self.told = list[str](), list[str]()
         with ThreadPoolExecutor(1) as bulk:
             self.library = Library(
-                self.root, home, self.desk, self.records, self, Clock(), lambda key: None, 0.01, bulk
+                self.root, home, self.desk, self.records, self, Clock(), self.changed.append, 0.01, bulk
             )
 
     def record(self, event) -> None:
-        """Nobody listens."""
+        self.told.append(event.text)
 
     def write(self, *names: str, **more: object) -> None:
         for name in names:
@@ -194,3 +196,60 @@ async def test_what_is_missed_because_it_looks_again_is_looked_for_once_more(she
     shelf.library.look_again()
     async with asyncio.timeout(2):
         assert await travel.removed == "root/a"
+
+
+# --- what documents select by --------------------------------------------------------------
+
+HOSTS = {"n1": {"zone": "a"}, "n2": {"zone": "a"}, "n3": {"zone": "b"}}
+
+
+async def test_who_selects_nodes_is_read_anew_when_the_hosts_are_others(shelf):
+    """As the store has them: a list of its own on every host would not say who is to run it."""
+    shelf.write("a", nodes=["zone=a"])
+    shelf.write("b", nodes=["n*"])
+    shelf.write("c", nodes=["n1", "n9"])
+    await shelf.scan()
+    nodes = {name: shelf.records[f"root/{name}"].service.nodes for name in "abc"}
+    assert nodes == {"a": (), "b": ("n1",), "c": ("n1", "n9")}
+    shelf.changed.clear()
+    shelf.library.home = replace(shelf.library.home, labels={"zone": "a"})
+    await shelf.library.know(HOSTS)
+    assert {name: shelf.records[f"root/{name}"].service.nodes for name in "abc"} == {
+        "a": ("n1", "n2"),
+        "b": ("n1", "n2", "n3"),
+        "c": ("n1", "n9"),
+    }
+    assert sorted(shelf.changed) == ["root/a", "root/b"]
+    assert "its nodes are n1, n2, by zone=a" in shelf.told
+    shelf.changed.clear()
+    await shelf.library.know({**HOSTS})
+    await shelf.library.know({**HOSTS, "n3": {"zone": "c"}})
+    assert shelf.changed == []  # nobody's list is another one now
+
+
+async def test_what_was_removed_does_not_come_back_with_another_host(shelf):
+    shelf.write("a", nodes=["n*"])
+    await shelf.scan()
+    (shelf.root / "a.yaml").unlink()
+    await shelf.scan()
+    await shelf.library.know(HOSTS)
+    assert shelf.records["root/a"].deleted
+
+
+async def test_the_next_agent_knows_the_hosts_before_the_store_answers(shelf, tmp_path):
+    """With a list of itself alone it would take what only it may use for its own."""
+    shelf.write("a", nodes=["n*"])
+    await shelf.scan()
+    await shelf.library.know(HOSTS)
+    await shelf.desk.durable()
+    after = Shelf(tmp_path, shelf.store)
+    await after.desk.start()
+    after.library.travel = object()
+    await after.library.load()
+    assert after.records["root/a"].service.nodes == ("n1", "n2", "n3")
+    alone = Shelf(tmp_path, shelf.store)
+    await alone.desk.start()
+    await alone.library.load()
+    assert alone.records["root/a"].service.nodes == ("n1",)
+    await after.desk.close()
+    await alone.desk.close()

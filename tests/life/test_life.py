@@ -6,10 +6,13 @@ import ssl
 from http.client import HTTPSConnection
 from pathlib import Path
 
+import pytest
+
 from reconciler.adapters import etcd_keeper, tokens
 from reconciler.cli import cluster_join
-from reconciler.decide import claims, keys
+from reconciler.decide import claims, hosts, keys
 from reconciler.decide.claims import Claim
+from reconciler.decide.hosts import Host as Told
 from reconciler.errors import MayHeal
 from tests.etcd.bed import needs_etcd
 from tests.life.bed import Host, get, named, put, session, wait
@@ -96,10 +99,14 @@ def test_a_cluster_of_two_nodes_and_a_witness(bed):
     assert not seen["well"]
 
     # It does not come back: it counts as a voter until it is taken out.
+    put(b, {keys.host(name): hosts.written(Told()) for name in "abc"})
     assert b.standfast("leave", "--member", "x", "--yes") == 4
     assert "x is no member" in b.err
     assert b.standfast("leave", "--member", "a", "--yes") == 0, b.err
     assert "two voters: the loss of either machine, b or w" in b.err
+    with pytest.raises(KeyError):
+        get(b, keys.host("a"))
+    assert get(b, keys.host("c")) == hosts.written(Told())
     assert a.standfast("leave", "--local", "--yes") == 0, a.err
     assert (a.left(), named(a)) == ([], None)
 

@@ -10,8 +10,12 @@ class Shelf:
     def __init__(self, refused: Mapping[str, str] | None = None) -> None:
         self.refused_here = dict(refused or {})
         self.gone: list[str] = []
+        self.hosts: Mapping[str, Mapping[str, str]] = {}
         self.loaded = asyncio.Event()
         self.loaded.set()
+
+    async def know(self, hosts: Mapping[str, Mapping[str, str]]) -> None:
+        self.hosts = hosts
 
     async def take(self, key: str, path: str, flavour: str, content: bytes) -> bool:
         return False

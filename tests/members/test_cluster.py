@@ -390,6 +390,39 @@ def test_large_statuses_are_written_in_commits_that_the_store_takes():
     play(story)
 
 
+def test_a_node_that_was_taken_out_tells_nothing_more_of_itself():
+    """What `leave` removed did come back with the next figure of its load, until a restart."""
+
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        way, key = Way(bed.truth, FAST.request), keys.host("n1")
+        statuses = Statuses(way, "n1", lambda: n1.standing, {})
+        task = asyncio.create_task(statuses.run())
+
+        async def told(load: str) -> str:
+            statuses.put_host(load)
+            await nap(2)
+            entry = bed.truth.entries(key).get(key)
+            return entry.value if entry else ""
+
+        assert [await told("1"), await told("2")] == ["1", "2"]
+        way.refused = "away"
+        assert await told("3") == "2"
+        way.refused = ""
+        assert await told("3") == "3"
+        await bed.truth.commit({}, {key: "of somebody else"})
+        assert await told("4") == "4"
+        await bed.truth.commit({}, {}, (key,))
+        sent = way.sent
+        statuses.put("root/web", "up")
+        assert [await told("5"), await told("6")] == ["", ""]
+        assert way.sent <= sent + 3  # it does not ask for ever
+        assert bed.truth.entries("statuses/n1/root/web")
+        task.cancel()
+
+    play(story)
+
+
 def test_a_store_that_is_away_costs_a_pass_and_no_more():
     async def story(bed: Bed) -> None:
         n1, _ = await two(bed)

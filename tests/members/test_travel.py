@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from reconciler.decide import keys
+from reconciler.decide import hosts, keys
 from reconciler.decide.asked import NOBODY, Asked, Frozen, Wish
 from reconciler.decide.asked import read as asked_of
 from reconciler.decide.asked import written as asked_text
@@ -61,7 +61,7 @@ class Host:
         self.records: dict[str, Record] = {}
         drivers: Any = {"ip.fake": Driver()}
         self.travel = Travel(node.name, node.cluster, self.desk, drivers, self.records)  # type: ignore[arg-type]
-        self.travel.shelf = self.shelf
+        self.travel.shelf, node.cluster.host = self.shelf, self.travel.host
         self.task = asyncio.create_task(self.travel.run())
 
     def offer(self, service: Service) -> None:
@@ -105,6 +105,21 @@ def test_a_document_that_a_later_version_wrote_is_neither_a_removal_nor_overwrit
         assert bed.truth.entries(keys.DOCUMENTS)[keys.document(KEY)].value == text
         assert NOT_UNDERSTOOD in n1.waits()
         assert n1.travel.behind(n1.records[KEY]) == NOT_UNDERSTOOD
+
+    two(story)
+
+
+def test_the_hosts_that_documents_select_by_are_those_of_the_store():
+    async def story(bed: Bed, n1: Host, n2: Host) -> None:
+        await nap(1)
+        assert n1.shelf.hosts == n2.shelf.hosts == {}
+        await bed.put(keys.host("n2"), hosts.written(hosts.Host(labels={"zone": "b"})))
+        await bed.put(keys.host("n3"), hosts.written(hosts.Host()))
+        await nap(1)
+        assert n1.shelf.hosts == n2.shelf.hosts == {"n2": {"zone": "b"}, "n3": {}}
+        await bed.truth.commit({}, {}, (keys.host("n3"),))
+        await nap(1)
+        assert n1.shelf.hosts == n2.shelf.hosts == {"n2": {"zone": "b"}}
 
     two(story)
 

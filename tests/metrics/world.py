@@ -40,6 +40,7 @@ def service_object(
         "spec": {"app": "MyApp", "orchestrate": "ha"},
         "status": {
             "observed_generation": "g",
+            "nodes": ["n1"],
             "avail": str(summary.avail),
             "overall": str(summary.overall),
             "provisioned": here.provisioned,

@@ -76,8 +76,8 @@ def case(given: Tree, drivers: Mapping[str, Driver]) -> Case:
 
 
 def _home(given: Tree, node: str) -> Home:
-    said = given["nodes"][node] or {}
-    return Home(node, str(said.get("env", "TST")), said.get("labels") or {}, tuple(given["nodes"]))
+    labels = {name: (said or {}).get("labels") or {} for name, said in given["nodes"].items()}
+    return Home(node, str((given["nodes"][node] or {}).get("env", "TST")), labels[node], hosts=labels)
 
 
 def _of_interest(

@@ -128,12 +128,13 @@ def framed(service: Service) -> dict[str, Any]:
     kept = {
         name: getattr(service, name)
         for name, field in Service.__dataclass_fields__.items()
-        if name not in ("resources", "flex", "nodes", "labels", "relations")
+        if name not in ("resources", "flex", "nodes", "selectors", "labels", "relations")
         and getattr(service, name) != field.default
     }
     return {
         **kept,
         "nodes": list(service.nodes),
+        "selectors": list(service.selectors),
         "labels": dict(service.labels),
         "relations": {name: list(value) for name, value in service.relations.items()},
         "flex": {"min": service.flex.min, "max": service.flex.max, "target": service.flex.target},
@@ -149,6 +150,7 @@ def unframed(frame: Tree) -> Service:
     given = {
         **frame,
         "nodes": tuple(frame["nodes"]),
+        "selectors": tuple(frame.get("selectors", ())),
         "flex": Flex(**frame["flex"]),
         "relations": relations,
         "resources": resources,

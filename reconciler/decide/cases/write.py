@@ -76,6 +76,7 @@ def _document(given: Inputs, name: str, home: Home) -> dict[str, Any]:
                 "env": home.env,
                 "labels": dict(home.labels),
                 "cluster_nodes": list(home.cluster_nodes),
+                "hosts": home.hosts and {name: dict(labels) for name, labels in home.hosts.items()},
                 "services": home.services,
                 "state": home.state,
                 "run": home.run,

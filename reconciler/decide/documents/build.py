@@ -9,7 +9,7 @@ from reconciler.decide.documents.alike import Alike
 from reconciler.decide.documents.circles import found_in, requiring
 from reconciler.decide.documents.common import common
 from reconciler.decide.documents.dereference import Dereferencer, World
-from reconciler.decide.documents.home import Home, resolve_nodes
+from reconciler.decide.documents.home import Home, resolve_nodes, selects
 from reconciler.decide.documents.keywords import Keywords
 from reconciler.decide.documents.kinds import Kind
 from reconciler.decide.documents.scoping import Place, Selected, select
@@ -95,6 +95,7 @@ class _Builder:
             namespace=self.namespace,
             labels=self._labels(),
             nodes=resolve_nodes(values.get("nodes"), home),
+            selectors=tuple(word for word in values.get("nodes") or () if selects(word)),
             flex=self._flex(values.get("flex", {})),
             orchestrate=orchestrate,
             monitor_action=action,
