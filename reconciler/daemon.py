@@ -36,9 +36,10 @@ from reconciler.decide.documents import Home
 from reconciler.engine.desk import Desk
 from reconciler.engine.environment import environment
 from reconciler.engine.jobs import Ended, Jobs
-from reconciler.engine.library import BULK, Library
+from reconciler.engine.library import Library
 from reconciler.engine.observe import Observer
 from reconciler.engine.queue import KeyQueue, worker
+from reconciler.engine.reading import BULK, Reader
 from reconciler.engine.reconcile import Reconciler
 from reconciler.engine.record import Record
 from reconciler.engine.watch import watch
@@ -193,8 +194,9 @@ async def _wired(
     jobs = Jobs(host, hub, desk, tell, clock, settings.max_jobs, ended)
     orphans = programs.runner.orphans
     jobs.under_way = lambda service: orphans.under_way(service) | host.under_way(service)
+    reader = Reader(home, helper)
     library = Library(
-        settings.services, home, desk, records, tell, clock, queue.add, settings.removal_after, helper
+        settings.services, reader, desk, records, tell, clock, queue.add, settings.removal_after
     )
     wishes = Wishes(desk, records, tell, clock)
     shown = (reconciler, desk, jobs, library, wishes, journal, hub, clock, queue.add)

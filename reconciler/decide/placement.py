@@ -70,7 +70,7 @@ def _decide(service: Service, asked: Asked, here: Here, deleted: bool) -> Decisi
 
 def _wanted(service: Service, asked: Asked, here: Here, deleted: bool) -> Decision:
     if deleted:
-        return _deleted(service)
+        return _deleted(service, asked)
     if here.node not in service.nodes:
         why = f"{here.node} is not among its nodes ({service.nodes_shown})"
         return Decision(ServiceGoal.ABSENT, "NotANode", (why,))
@@ -90,15 +90,23 @@ def _wanted(service: Service, asked: Asked, here: Here, deleted: bool) -> Decisi
     return by_policy
 
 
-def _deleted(service: Service) -> Decision:
+def _deleted(service: Service, asked: Asked) -> Decision:
     why = f"its document was removed, on_delete: {service.on_delete}"
     match service.on_delete:
-        case "orphan":
+        case "orphan" if orphaned(service, True, asked):
             return Decision(ServiceGoal.UNTOUCHED, "Deleted", (why,))
+        case "orphan":
+            return Decision(ServiceGoal.ABSENT, "AskedStop", (why, str(asked.standing)))
         case "purge":
             return Decision(ServiceGoal.ABSENT, "Deleted", (why,), destroy=True)
         case _:
             return Decision(ServiceGoal.ABSENT, "Deleted", (why,))
+
+
+def orphaned(service: Service, deleted: bool, asked: Asked) -> bool:
+    """It was removed, and is let go of as it is: until a person says that it is to be stopped."""
+    stopped = asked.standing is not None and asked.standing.verb == "stop"
+    return deleted and service.on_delete == "orphan" and not stopped
 
 
 def _policy(service: Service, here: Here) -> Decision:

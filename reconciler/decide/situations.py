@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.decide.asked import Asked, Wish
 from reconciler.decide.edits import compare
 from reconciler.decide.order import Order
-from reconciler.decide.placement import Decision, destroys, goal_of, in_effect, may_create, named
+from reconciler.decide.placement import Decision, destroys, goal_of, in_effect, may_create, named, orphaned
 from reconciler.decide.plan import UPWARD, Situation
 from reconciler.model import Goal, Observed, Resource, Service, State, nothing, settled
 from reconciler.operations import Remember
@@ -136,8 +136,8 @@ def situations(
         departed = rid not in who.wanted
         after = goal
         if departed or (rid in who.replaced and goal is not Goal.NONE):
-            let_go = deleted and service.on_delete == "orphan"
-            goal = Goal.NONE if decision.frozen or let_go else Goal.DOWN
+            spared = decision.frozen or orphaned(service, deleted, asked)
+            goal = Goal.NONE if spared else Goal.DOWN
         created = look.memories.of(rid).get("provisioned") == "yes"
         made[rid] = Situation(
             resource=one.resource,

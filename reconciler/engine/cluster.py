@@ -22,7 +22,7 @@ from reconciler.decide.travel import put_in_force
 from reconciler.decide.turn import Situation
 from reconciler.engine.follow import Follower
 from reconciler.engine.peers import Peers
-from reconciler.errors import UnknownOutcome
+from reconciler.errors import MayHeal, UnknownOutcome
 from reconciler.model import Service
 
 FOLLOWED = (
@@ -190,11 +190,16 @@ class Cluster:
         return await self._commit(service, Commit(compare, {}, (key,)), me)
 
     async def put_frozen(self, text: str) -> None:
-        """The whole cluster; "" for no more. Raises MayHeal."""
-        puts, deletes = ({keys.FROZEN: text}, ()) if text else ({}, (keys.FROZEN,))
-        revision = await self._store.commit({}, puts, deletes)
-        if revision is not None:
-            self.follower.own(keys.FROZEN, text or None, revision)
+        """The whole cluster, or no more. Raises MayHeal.
+
+        Never deleted, and only over what was read: a word that was given up may come late.
+        """
+        entry = (await self._store.read(keys.FROZEN)).entries.get(keys.FROZEN)
+        over = entry.revision if entry else 0
+        revision = await self._store.commit({keys.FROZEN: over}, {keys.FROZEN: text})
+        if revision is None:
+            raise MayHeal("somebody froze or thawed the cluster at the same moment: ask again")
+        self.follower.own(keys.FROZEN, text, revision)
 
     async def _commit(self, service: str, made: Commit, me: Holder) -> str:
         """An answer counts only under the session it was asked for.

@@ -6,29 +6,22 @@ is in force is still looked after.
 
 import asyncio
 import base64
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from reconciler.contracts import Clock, Event, Recorder
-from reconciler.decide.documents import Checked, Flavour, Home, check, generation_of
-from reconciler.decide.documents.alike import Alike
+from reconciler.decide.documents import Checked, Flavour, Home, generation_of
 from reconciler.engine.desk import Desk
 from reconciler.engine.directory import Directory, File, Listing
 from reconciler.engine.prune import TOGETHER, Verdict, judge
+from reconciler.engine.reading import Reader
 from reconciler.engine.record import Record
 from reconciler.engine.travel import Offer, Travel
 from reconciler.errors import Fault
 
-BULK = 8
-"""More changed documents than this are checked in a process of their own."""
-
 NOT_HERE = (0, 0, 0, 0, 0, 0)  # the signature of what is no file of this node
-AHEAD = 2 * BULK
-"""Documents that are being checked while others are put in force: more would lie about in memory."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +37,19 @@ class Library:
     def __init__(
         self,
         root: Path,
-        home: Home,
+        reader: Reader,
         desk: Desk,
         records: dict[str, Record],
         recorder: Recorder,
         clock: Clock,
         changed: Callable[[str], None],
         removal_after: float,
-        bulk: Executor,
     ) -> None:
         """`changed` queues a key. `records` is shared with the passes."""
-        self.home, self._desk, self._records = home, desk, records
-        self._directory = Directory(root, strict=home.root)
+        self._reader, self._desk, self._records = reader, desk, records
+        self._directory = Directory(root, strict=reader.home.root)
         self._recorder, self._clock, self._changed = recorder, clock, changed
-        self._removal_after, self._bulk = removal_after, bulk
-        self._alike = Alike()
+        self._removal_after = removal_after
         self._files: Mapping[str, File] = {}
         self._refused: dict[str, _Refused] = {}  # by path, as last checked
         self._loaded: set[str] = set()  # keys in force before this agent started
@@ -82,10 +73,9 @@ class Library:
         stored = dict(self._desk.documents())
         self.verdict = Verdict(held=self._desk.prune_held())
         if self.travel:
-            self.home = replace(self.home, hosts=self._desk.hosts())
+            self._reader.home = replace(self.home, hosts=self._desk.hosts())
         for key, kept in stored.items():
-            content = base64.b64decode(str(kept["content"]))
-            checked = await self._check(content, str(kept["path"]), key, kept["flavour"], len(stored))
+            checked = await self._reader.checked(_file(key, kept), len(stored))
             if checked.service is None:  # a newer agent reads it more strictly
                 self.troubles[str(kept["path"])] = Trouble(str(kept["path"]), key, checked.faults)
                 continue
@@ -94,6 +84,11 @@ class Library:
             self._loaded.add(key)
             self._changed(key)
         self.loaded.set()
+
+    @property
+    def home(self) -> Home:
+        """What documents may refer to, and select by, as of now."""
+        return self._reader.home
 
     @property
     def held(self) -> set[str]:
@@ -141,7 +136,7 @@ class Library:
                 troubles[files[0].path] = Trouble(files[0].path, known.meant, known.faults)
             elif self.travel or self._is_new(files[0]):  # in force here may be what no other host knows
                 changed.append(files[0])
-        async for file, checked in self._verdicts(changed):
+        async for file, checked in self._reader.all(changed):
             self._refused.pop(file.path, None)
             if checked.service is None:
                 refused = self._refused[file.path] = _Refused(file, checked.faults, _meant(file, checked))
@@ -168,7 +163,7 @@ class Library:
         file = File(path, key, flavour, NOT_HERE, content)
         if not self._is_new(file):
             return True
-        checked = await self._check(content, path, key, flavour, 1)
+        checked = await self._reader.checked(file)
         if checked.service is None:
             self.refused_here[key] = "; ".join(fault.what for fault in checked.faults)
             return False
@@ -179,6 +174,7 @@ class Library:
     def let_go(self, key: str, who: str) -> None:
         """Its document was removed, here or on another node."""
         record = self._records[key]
+        self._count_what_was_begun(record)
         record.deleted, record.faults = True, ()
         self.lints.pop(key, None)
         self._keep_as_deleted(key)
@@ -189,7 +185,7 @@ class Library:
         """The cluster's hosts, by name with their labels: whoever selects by them has other nodes now."""
         if hosts == self.home.hosts:
             return
-        self.home = replace(self.home, hosts=hosts)
+        self._reader.home = replace(self.home, hosts=hosts)
         self._desk.put_hosts(hosts)
         choosers = [record for record in self._records.values() if record.service.selectors]
         for record in choosers:
@@ -199,8 +195,8 @@ class Library:
         kept = self._desk.document(record.key)
         if kept is None:
             return
-        before, content = record.service, base64.b64decode(str(kept["content"]))
-        checked = await self._check(content, str(kept["path"]), record.key, kept["flavour"], together)
+        before = record.service
+        checked = await self._reader.checked(_file(record.key, kept), together)
         if record.service is not before or checked.service is None or checked.service == before:
             return  # a document that came meanwhile was read with the same hosts
         if checked.service.nodes != before.nodes:
@@ -211,22 +207,6 @@ class Library:
     def look_again(self) -> None:
         """What is said of files may be something else now."""
         self._again = asyncio.ensure_future(self.settle())
-
-    async def _verdicts(self, files: Sequence[File]) -> AsyncIterator[tuple[File, Checked]]:
-        """In order, each as soon as it is there: the first service need not wait for the last document."""
-        ahead: deque[tuple[File, asyncio.Task[Checked]]] = deque()
-        try:
-            for file in files:
-                ahead.append((file, asyncio.create_task(self._check_file(file, len(files)))))
-                if len(ahead) == AHEAD:
-                    first, task = ahead.popleft()
-                    yield first, await task
-            while ahead:
-                first, task = ahead.popleft()
-                yield first, await task
-        finally:
-            for _, task in ahead:
-                task.cancel()
 
     def _known(self, file: File) -> "_Refused | None":
         """Of a file that was refused and has not changed since."""
@@ -239,20 +219,6 @@ class Library:
         if record is None or record.deleted or record.service.source != file.path:
             return True
         return record.service.generation != generation_of(file.content or b"")
-
-    async def _check_file(self, file: File, together: int) -> Checked:
-        return await self._check(file.content or b"", file.path, file.key, file.flavour, together)
-
-    async def _check(self, content: bytes, path: str, key: str, flavour: Flavour, together: int) -> Checked:
-        work: Callable[[], Checked] = partial(check, content, path, key, flavour, self.home)
-        bulk = self._bulk if together > BULK else None
-        checked = await asyncio.get_running_loop().run_in_executor(bulk, work)
-        if checked.service is None:
-            return checked
-        alike = self._alike
-        return replace(
-            checked, service=alike.service(checked.service), document=alike.tree(checked.document)
-        )
 
     def _put_in_force(self, file: File, checked: Checked) -> None:
         assert checked.service is not None
@@ -417,6 +383,10 @@ def _duplicate(file: File, files: list[File]) -> Fault:
         f"two files describe {file.key}: also {others}",
         "Remove one; what was in force stays.",
     )
+
+
+def _file(key: str, kept: Mapping[str, Any]) -> File:
+    return File(str(kept["path"]), key, kept["flavour"], NOT_HERE, base64.b64decode(str(kept["content"])))
 
 
 def _kept(file: File) -> dict[str, str]:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from reconciler.decide import backoff
-from reconciler.decide.asked import Wish
+from reconciler.decide.asked import Asked, Wish
 from reconciler.decide.backoff import Budget
 from reconciler.decide.order import Order
-from reconciler.decide.placement import Decision, in_effect, named
+from reconciler.decide.placement import Decision, in_effect, named, orphaned
 from reconciler.decide.plan import UPWARD, Situation, to_destroy
 from reconciler.decide.situations import ON_THINGS, STOOD_ON, incarnation
 from reconciler.engine.desk import Desk
@@ -231,8 +231,8 @@ def next_wish(wish: Wish, decision: Decision, made: Mapping[str, Situation], ord
             return None
 
 
-def nothing_left(record: Record, made: Mapping[str, Situation]) -> bool:
+def nothing_left(record: Record, asked: Asked, made: Mapping[str, Situation]) -> bool:
     """Of a deleted service: all is down, and destroyed where its document said so."""
-    if record.service.on_delete == "orphan":
+    if orphaned(record.service, record.deleted, asked):
         return True
     return all(settled(Goal.DOWN, s.seen) and not s.running and not to_destroy(s) for s in made.values())

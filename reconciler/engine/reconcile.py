@@ -338,7 +338,7 @@ class Reconciler:
                 self._observer.forget(Owner(record.key, rid))
         over = record.deleted and not decision.frozen and not self.jobs.of(record.key)
         over = over and (self.together is None or self.together.rid_of(record.key))
-        if over and progress.nothing_left(record, made):
+        if over and progress.nothing_left(record, asked, made):
             self._end(record, decision)
 
     def _end(self, record: Record, decision: Decision) -> None:

@@ -333,7 +333,7 @@ class Together:
 
     async def freeze(self, frozen: Frozen | None) -> None:
         """The whole cluster, or no more. Raises MayHeal."""
-        await self.cluster.put_frozen(json.dumps(asdict(frozen)) if frozen else "")
+        await self.cluster.put_frozen(json.dumps(frozen and asdict(frozen)))
 
     def rid_of(self, key: str) -> bool:
         """Beyond doubt no claim of it is left here, and the guard lists nothing of it."""

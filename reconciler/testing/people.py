@@ -192,7 +192,7 @@ class People:
 
     async def _restored(self, key: str) -> None:
         """Once nobody is about to remove or purge it, a person saves it anew where it is not there."""
-        versions, saved = self._cluster.versions, False
+        versions, saved, stopped = self._cluster.versions, False, False
         for _ in range(90):
             agents = [m.agent for m in self._cluster.members if m.agent and m.running and not m.gone]
             entry = (await self._cluster.truth.read(keys.document(key))).entries.get(keys.document(key))
@@ -206,6 +206,10 @@ class People:
                 made = versions.edited(versions.last(key), stops=False)
                 for agent in agents:  # what was orphaned is known where it is up alone
                     agent.host.save(key, versions.content(made))
+            waits = [agent.travel._waits.get(key, "").startswith("waits for stop") for agent in agents]
+            if any(waits) and not there and not stopped:  # what was orphaned is stopped by word alone
+                stopped = True
+                await self._insist(self._cluster.members[0], key, {"verb": "stop"})
             await asyncio.sleep(1)
 
 

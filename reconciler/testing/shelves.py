@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.decide.documents import Checked, Flavour, Home, generation_of
+from reconciler.decide.documents import Checked, Home, generation_of
 from reconciler.engine.directory import Directory, File, Listing
 from reconciler.engine.library import NOT_HERE, Library
+from reconciler.engine.reading import Reader
 from reconciler.engine.travel import Shared, Travel, written
 from reconciler.model import Resource, Service
 from reconciler.testing.around import SimRecorder
@@ -74,9 +75,9 @@ def _edited(resource: Resource, number: int) -> Resource:
     if resource.kind == "app.simple":
         return replace(resource, spec={**resource.spec, "umask": f"{number % 64:04o}"})
     if resource.rid == "ip#0":
-        return replace(
-            resource, spec={**resource.spec, "exclusive": f"address 192.0.2.{100 + number % 100}"}
-        )
+        odd = int(resource.spec["exclusive"].rpartition(".")[2]) % 2  # no two services ever share one
+        address = f"192.0.2.{100 + 2 * (number % 50) + odd}"
+        return replace(resource, spec={**resource.spec, "exclusive": f"address {address}"})
     return replace(resource, spec={**resource.spec, "version": number})
 
 
@@ -107,13 +108,26 @@ def _file(path: str, key: str, content: bytes, known: File | None) -> File:
     return known if known and known.content == content else File(path, key, "yaml", NOT_HERE, content)
 
 
+class SimReader(Reader):
+    """No document is read twice as fast as another."""
+
+    def __init__(self, host: SimHost, versions: Versions) -> None:
+        super().__init__(Home(host.node), Executor())
+        self._host, self._versions = host, versions
+
+    async def checked(self, file: File, together: int = 1) -> Checked:
+        await asyncio.sleep(self._host.dice.uniform(0.001, 0.05))
+        return Checked(self._versions.known[(file.content or b"").decode()])
+
+
 class SimLibrary(Library):
     def __init__(self, agent: "SimAgent", versions: Versions) -> None:
         host = agent.host
         given = (agent.desk, agent.records, SimRecorder(agent.say), host.clock, agent.queue.add)
-        super().__init__(SERVICES, Home(host.node), *given, agent.settings.removal_after, Executor())
+        reader = SimReader(host, versions)
+        super().__init__(SERVICES, reader, *given, agent.settings.removal_after)
         self._directory = SimDirectory(host)
-        self._agent, self._versions = agent, versions
+        self._agent = agent
         self._stirred = asyncio.Event()
         host.saved = lambda: self._noticed()
 
@@ -131,11 +145,6 @@ class SimLibrary(Library):
     def _noticed(self) -> None:
         if self._agent.alive:
             self._agent.main.call(NOTICED, self._stirred.set)
-
-    async def _check(self, content: bytes, path: str, key: str, flavour: Flavour, together: int) -> Checked:
-        """No document is read twice as fast as another."""
-        await asyncio.sleep(self._agent.host.dice.uniform(0.001, 0.05))
-        return Checked(self._versions.known[content.decode()])
 
     def _put_in_force(self, file: File, checked: Checked) -> None:
         self._agent.say(f"{file.key}: {(file.content or b'').decode()!r} is in force")

@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.adapters.etcd_wire import LARGEST_BYTES
 from reconciler.decide import claims, keys
+from reconciler.decide.asked import frozen
 from reconciler.decide.sessions import Level
 from reconciler.decide.standing import Standing, Terms
 from reconciler.decide.things import Thing
@@ -335,6 +336,27 @@ def test_a_view_goes_on_after_its_watch_breaks():
         n2.desk.deaf = False
         await nap(3)
         assert not n2.cluster.view.claims.get(KEY)
+
+    play(story)
+
+
+def test_a_freeze_that_comes_late_is_too_late():
+    """It had no answer; alice thawed all, and the cluster froze five seconds later (seed 578852)."""
+
+    async def story(bed: Bed) -> None:
+        n1, n2 = await two(bed)
+        late = ({keys.FROZEN: 0}, {keys.FROZEN: '{"who": "alice", "at": 1.0}'})
+        await n1.cluster.put_frozen("null")
+        assert await bed.truth.commit(*late) is None
+        await n2.cluster.put_frozen('{"who": "bob", "at": 2.0}')
+        await nap(0.1)
+        assert "bob" in n1.cluster.view.entries[keys.FROZEN].value
+        n1.desk.refused = "connection refused"
+        with pytest.raises(MayHeal, match="connection refused"):
+            await n1.cluster.put_frozen("null")
+        n1.desk.refused = ""
+        await n1.cluster.put_frozen("null")
+        assert frozen(n1.cluster.view.entries[keys.FROZEN].value) is None
 
     play(story)
 
