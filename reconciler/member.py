@@ -26,7 +26,7 @@ from reconciler.decide.timing import Timing, derive
 from reconciler.engine.cluster import Cluster
 from reconciler.engine.gate import Gate
 from reconciler.engine.membership import Membership
-from reconciler.engine.session import Me
+from reconciler.engine.opening import Me
 from reconciler.engine.shared_wishes import SharedWishes
 from reconciler.engine.statuses import Statuses
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost

@@ -37,6 +37,8 @@ class Membership(Protocol):
 
     async def fenced(self, node: str, epoch: int) -> bool: ...
 
+    async def fence_failed(self, node: str, epoch: int) -> bool: ...
+
 
 Build = Callable[[Callable[[Standing], None]], AbstractAsyncContextManager[Membership]]
 """Makes the membership on the thread, tells it whom to tell, and closes what it made."""
@@ -98,6 +100,9 @@ class Renewer:
 
     async def fenced(self, node: str, epoch: int) -> bool:
         return await self._there(lambda member: member.fenced(node, epoch))
+
+    async def fence_failed(self, node: str, epoch: int) -> bool:
+        return await self._there(lambda member: member.fence_failed(node, epoch))
 
     async def _there(self, act: Callable[[Membership], Coroutine[Any, Any, T]]) -> T:
         """On the thread. Raises MayHeal when it does not run, or ends meanwhile."""

@@ -176,6 +176,13 @@ def suspected(
     return answers.since <= still.since and now - answers.last < suspicion
 
 
+def under_fence(record: Session) -> bool:
+    """It was closed while somebody fenced its node, and how that ended has not been told: the node may be
+    switched off at any moment, with whatever it would have begun by then.
+    """
+    return not record.open and bool(record.fencing) and record.level is not Level.FENCED
+
+
 # --- seen from inside ----------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from reconciler.decide.sessions import (
     may_judge,
     read,
     suspected,
+    under_fence,
     watched,
     written,
 )
@@ -131,6 +132,24 @@ class Beats:
             return 0
         self._follower.own(keys.session(node), marked, done)
         return session.epoch
+
+    async def fence_failed(self, node: str, epoch: int, me: str) -> bool:
+        """Whether the node need not wait to hear of my fence any more: told once its session is closed."""
+        session, revision = self._sessions().get(node, (None, 0))
+        if session is None or session.fencing != me or session.epoch != epoch + (not session.open):
+            return True
+        if session.open:
+            return False
+        if not under_fence(session):
+            return True
+        told = written(replace(session, fencing=""))
+        done = await self._store.commit({keys.session(node): revision}, {keys.session(node): told})
+        self.heard()
+        if done is None:
+            self._follower.expect(self._follower.reached + 1, self._back)
+            return False
+        self._follower.own(keys.session(node), told, done)
+        return True
 
     async def close(self, node: str, surely: bool = False, epoch: int = 0) -> bool:
         """Whether it was closed by this. `surely`: a fence or a person says that it is off; then one that

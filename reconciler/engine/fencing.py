@@ -1,7 +1,8 @@
 """A node that is silent while the store is not → its session is marked, it is fenced, the session closed.
 
 The mark comes first: whatever the fence does, the node cannot renew any more. Only a fence that says it
-worked closes the session; otherwise it stands its T, and counts as what its level says.
+worked closes the session; otherwise it stands its T, and counts as what its level says. A node that is back
+meanwhile opens no other one before it hears how the fence ended: that would take the next one along.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ class Sessions(Protocol):
 
     async def fenced(self, node: str, epoch: int) -> bool: ...
 
+    async def fence_failed(self, node: str, epoch: int) -> bool: ...
+
 
 class Fencer:
     """`sessions` raises MayHeal while this node is no member. `tell`: what happened, and if it is good."""
@@ -42,12 +45,16 @@ class Fencer:
         self._fences, self._suspicion = fences, suspicion
         self._sessions, self._run, self._tell = sessions, run, tell
         self._not_before: dict[str, float] = {}
+        self._failed: dict[str, int] = {}  # epochs whose nodes may wait to hear of it
 
     async def run(self) -> None:
         """For ever."""
         while True:
             await asyncio.sleep(LOOK)
             try:
+                for node, epoch in list(self._failed.items()):
+                    if await self._sessions().fence_failed(node, epoch):
+                        del self._failed[node]
                 nodes = await self._sessions().suspected(self._suspicion)
             except (MayHeal, NeedsPerson):
                 continue
@@ -56,11 +63,12 @@ class Fencer:
             await asyncio.gather(*(self._fence(node) for node in due))
 
     async def _fence(self, node: str) -> None:
-        fence = self._fences[node]
+        fence, epoch = self._fences[node], 0
         try:
             epoch = await self._sessions().begin_fence(node)
             if not epoch:
                 return  # it renewed, or another was quicker
+            self._failed.pop(node, None)
             self._tell(f"{node} is silent: {fence.agent} begins to fence it", False)
             why = await self._run(node, fence)
             if not why:
@@ -69,5 +77,7 @@ class Fencer:
                 return
         except (MayHeal, NeedsPerson) as fault:
             why = str(fault)
+        if epoch:
+            self._failed[node] = epoch
         self._not_before[node] = asyncio.get_running_loop().time() + AGAIN
         self._tell(f"{node} could not be fenced: {why}; tried again in {AGAIN:g} s", False)

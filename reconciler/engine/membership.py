@@ -13,7 +13,8 @@ from reconciler.contracts import Clock, Guard, Identity, Keepsake, Mark, SharedS
 from reconciler.decide.standing import Standing, Terms
 from reconciler.decide.timing import Timing
 from reconciler.engine.beats import Beats
-from reconciler.engine.session import Me, OwnSession
+from reconciler.engine.opening import Me
+from reconciler.engine.session import OwnSession
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost
 
 KEPT_EVERY = 10.0  # seconds after which a higher revision is remembered at the latest
@@ -114,6 +115,10 @@ class Membership:
     async def begin_fence(self, node: str) -> int:
         """The epoch of the session that is marked now; 0 when none is."""
         return await self._beats.begin_fence(node, self._me.node)
+
+    async def fence_failed(self, node: str, epoch: int) -> bool:
+        """Whether nobody waits to hear of it any more."""
+        return await self._beats.fence_failed(node, epoch, self._me.node)
 
     # --- which store it is -----------------------------------------------------------------
 

@@ -11,27 +11,27 @@ import asyncio
 import math
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.contracts import Clock, Guard, Keepsake, Store
 from reconciler.decide import keys
-from reconciler.decide.sessions import Level, Renewal, Session, continues, deadline, renewal, written
+from reconciler.decide.sessions import (
+    Level,
+    Renewal,
+    Session,
+    continues,
+    deadline,
+    renewal,
+    written,
+)
 from reconciler.decide.standing import Standing, Terms
+from reconciler.engine.opening import DUPLICATE, POISON, Me, Opening
 from reconciler.engine.own_keys import Found, Kept, entry, found_keys, rewritten
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost, UnknownOutcome
 
 ENDING = ("killing", "stopping")
-DUPLICATE = "another node lives under this name"
-POISON = "duplicate node"
-"""A token that nobody sent to renew: whoever finds it has lost the session, too."""
 MOST_STRAYS = 3
 MOST_SENT = 100  # renewals without an answer that are told from those of another me
-
-
-@dataclass(frozen=True)
-class Me:
-    node: str
-    boot_id: str
 
 
 class OwnSession:
@@ -48,7 +48,7 @@ class OwnSession:
     ) -> None:
         self._me, self._store, self._clock = me, store, clock
         self._guard, self._keepsake = guard, keepsake
-        self._terms = terms
+        self._terms, self._opening = terms, Opening(clock)
         self._cleared = False  # a person has ended the maintenance
         self._left_open = False  # by a boot before this one, in maintenance
         self._kept: Kept | None = None
@@ -57,9 +57,7 @@ class OwnSession:
         self._given = math.inf  # the deadline that the guard has
         self._opened = False  # the guard was given a deadline
         self._guarded = False  # and is still the one that was
-        self._duplicate = False
         self._strays = 0
-        self._seen_beat = 0
         self._leaving: asyncio.Future[None] | None = None
         self._wake, self._turned = asyncio.Event(), asyncio.Event()
         self.standing = Standing(why="not opened yet")
@@ -278,7 +276,7 @@ class OwnSession:
         if not self._opened and self._strays < MOST_STRAYS and found.token != POISON:
             self._kept, self._strays = None, self._strays + 1
             return 0.0  # of the agent before us, still on its way when we read: begin again
-        self._duplicate = True
+        self._opening.duplicate = True
         why = f"the session was lost: {DUPLICATE}"
         self._tell(Standing(why=why, duplicate=True))
         if record.epoch == kept.session.epoch:
@@ -302,7 +300,7 @@ class OwnSession:
         opened, self._opened, self._guarded = self._opened, False, False
         self._kept, self._granted = None, None
         self._acked, self._given = -math.inf, math.inf
-        self._tell(Standing(why=why, duplicate=self._duplicate))
+        self._tell(Standing(why=why, duplicate=self._opening.duplicate))
         if not opened:
             return self._terms.every
         try:
@@ -336,17 +334,9 @@ class OwnSession:
         self._left_open = bool(record and record.open and not own and math.isinf(record.wait))
         if record and self._left_open:
             return await self._left_in_maintenance(record, found)
-        if record and record.open and not own:
-            return self._another(found)
+        if record and (why := self._opening.why_not(record, found, own)):
+            return self._not_yet(why)
         return await self._open(found, secret, guard.last)
-
-    def _another(self, found: Found) -> bool:
-        """An open session of this name: that of a boot before, or of another me, who moves the beat."""
-        self._duplicate |= self._seen_beat not in (0, found.beat) and found.token != POISON
-        self._seen_beat = found.beat
-        if self._duplicate:
-            return self._not_yet(f"{DUPLICATE}: rename one of them, or end it")
-        return self._not_yet("an earlier session of this node is open: closed once it stood for its T")
 
     async def _left_in_maintenance(self, record: Session, found: Found) -> bool:
         """Nobody else ends that. Once a person says that it is over, it stands for T like any other: with a
@@ -374,7 +364,7 @@ class OwnSession:
         self.heard()
         if revision is None:
             return False
-        self._duplicate, self._seen_beat = False, 0
+        self._opening.opened()
         self._kept = Kept(record, revision, found.beat, {token: now})
         await self._mine(self._kept, token, Found(record, "", revision, token, revision))
         return False
@@ -387,7 +377,7 @@ class OwnSession:
         return found
 
     def _not_yet(self, why: str) -> bool:
-        self._tell(Standing(why=why, duplicate=self._duplicate))
+        self._tell(Standing(why=why, duplicate=self._opening.duplicate))
         return False
 
     def _say(self, why: str) -> None:

@@ -26,10 +26,10 @@ from reconciler.engine.gate import Gate
 from reconciler.engine.jobs import Ended, Jobs
 from reconciler.engine.membership import Membership
 from reconciler.engine.observe import Observer
+from reconciler.engine.opening import Me
 from reconciler.engine.queue import KeyQueue, Pace, worker
 from reconciler.engine.reconcile import Reconciler
 from reconciler.engine.record import Record
-from reconciler.engine.session import Me
 from reconciler.engine.shared_wishes import SharedWishes
 from reconciler.engine.statuses import Statuses
 from reconciler.engine.together import Together
@@ -352,7 +352,10 @@ class Guards:
             self.guard.kill_agent, self.guard.lives = self._killed, self._lives
         self._connections += 1
         client = SimGuardClient(self.guard, process, peer, self._connections)
-        await client.connect()
+        try:
+            await client.connect()
+        except OSError as fault:  # it died while we connected: the next try finds another
+            raise MayHeal(str(fault)) from None
         return client
 
     def left(self, peer: Peer) -> None:

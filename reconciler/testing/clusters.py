@@ -169,6 +169,8 @@ class SimCluster:
                 return f"{member.name} has no session: {why or 'it is off'}"
         if asyncio.get_running_loop().time() < self.fenced_until:
             return "a fence is under way"
+        if dying := next((m.name for m in self.members if m.host.dying), ""):
+            return f"{dying} is about to be reset"
         for service in self.services:
             if why := self._unwell(service):
                 return why

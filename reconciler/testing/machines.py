@@ -19,6 +19,7 @@ from reconciler.errors import MayHeal
 from reconciler.guard.lines import Line
 from reconciler.model import Observed, Outcome, Owner, State
 from reconciler.operations import Operation
+from reconciler.testing.clocks import SimClock
 from reconciler.testing.disks import San
 from reconciler.testing.kernel import SimKernel
 from reconciler.testing.network import Wire
@@ -30,26 +31,6 @@ from reconciler.testing.things import DOWN, Do
 NEVER_UP = {made: replace(DOWN, provisioned=made) for made in (None, True, False)}
 LATELY = 1.0
 """Seconds in which an agent may not have seen yet that something is down."""
-
-
-class SimClock:
-    """contracts.Clock of one boot of a host: runs wrong by `rate`; `step`: somebody set the wall clock."""
-
-    step = 0.0
-
-    def __init__(self, rate: float) -> None:
-        self._true = asyncio.get_running_loop().time
-        self.rate, self._began = rate, self._true()
-
-    def wall(self) -> float:
-        return 1e9 + self.step + self._true()
-
-    def boottime(self) -> float:
-        return 100.0 + self.rate * (self._true() - self._began)
-
-    def until(self, instant: float) -> float:
-        """True seconds, at least 0."""
-        return max((instant - self.boottime()) / self.rate, 0.0)
 
 
 class SimKeepsake:
@@ -169,6 +150,7 @@ class SimHost:
         self.boots += 1
         self.boot_id = f"boot {self.boots} of {self.name}"
         self.whole = Process(f"{self.name} boot {self.boots}")
+        self.dying = False  # a reset is on its way
         self.clock, self.run, self.watchdog = SimClock(self.rate), Run(), Watchdog()
         mark = self.keepsake.mark() if self.boots > 1 else self.mark
         self.keepsake: SimKeepsake = SimKeepsake(self, mark)
@@ -196,9 +178,10 @@ class SimHost:
 
     def reset(self, why: str, within: float = 0.0) -> None:
         """By its watchdog or its own kernel; it comes up again. `within`: how long it still writes."""
-        boots = self.boots
+        boots, self.dying = self.boots, bool(within)
 
         def now() -> None:
+            self.dying = False
             if self.up and self.boots == boots:
                 self.off(why)
                 later(self.dice.uniform(2.0, 6.0), again)

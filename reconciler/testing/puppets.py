@@ -22,7 +22,7 @@ from reconciler.decide.timing import Timing
 from reconciler.engine.cluster import Cluster
 from reconciler.engine.gate import Gate
 from reconciler.engine.membership import Membership
-from reconciler.engine.session import Me
+from reconciler.engine.opening import Me
 from reconciler.errors import MayHeal
 from reconciler.guard.core import Core
 from reconciler.guard.lines import Line

@@ -17,7 +17,7 @@ from reconciler.decide.standing import Standing, Terms
 from reconciler.decide.timing import PROFILES, Timing
 from reconciler.engine.cluster import Cluster
 from reconciler.engine.membership import Membership
-from reconciler.engine.session import Me
+from reconciler.engine.opening import Me
 from reconciler.model import Service
 from tests.etcd.bed import Bed, needs_etcd
 from tests.members.rig import Guard, Keepsake

@@ -27,7 +27,7 @@ from reconciler.decide.standing import Standing, Terms
 from reconciler.decide.timing import PROFILES, Timing
 from reconciler.engine.cluster import Cluster
 from reconciler.engine.membership import Membership
-from reconciler.engine.session import Me
+from reconciler.engine.opening import Me
 from reconciler.errors import MayHeal, StoreLost
 from reconciler.testing.faulty import Way
 from reconciler.testing.simloop import simulated

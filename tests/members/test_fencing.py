@@ -7,6 +7,7 @@ import pytest
 from reconciler.decide.sessions import Answers, Level, Session, Still, suspected
 from reconciler.decide.timing import PROFILES
 from reconciler.engine.fencing import AGAIN, Fencer
+from reconciler.engine.opening import FENCE_ENDS
 from reconciler.settings import Fence
 from tests.members.rig import FAST, Bed, Node, play
 
@@ -27,6 +28,9 @@ def fencer(node: Node, does, told: list[str]) -> asyncio.Task[None]:
 
         async def fenced(self, name: str, epoch: int) -> bool:
             return await node.member.fenced(name, epoch)
+
+        async def fence_failed(self, name: str, epoch: int) -> bool:
+            return await node.member.fence_failed(name, epoch)
 
     async def run(name: str, fence: Fence) -> str:
         told.append("run")
@@ -100,18 +104,76 @@ def test_a_fence_closes_the_session_that_it_was_for_and_none_after_it():
         async def off_and_on() -> str:
             await nap(0.5)
             n1.boot("boot 2")
-            await bed.held(n1)
+            await nap(FENCE_ENDS + FAST.wait)  # longer than anybody waits to hear of it
+            assert n1.current()
             return ""
 
         n1, _, task = await watched(bed, off_and_on, told)
         await nap(1)
         n1.crash()
         await bed.until(lambda: told.count("run") == 1)
-        await bed.held(n1)
-        await nap(1)
+        await nap(FENCE_ENDS + FAST.wait + 2)
         assert bed.session("n1").open
         assert n1.current()
         task.cancel()
+
+    play(story)
+
+
+def test_a_node_that_is_back_opens_nothing_before_its_fence_has_ended():
+    """It stood for its T before that, and the fence took the next one, for ever (seeds 544519, 586503)."""
+
+    async def story(bed: Bed) -> None:
+        told: list[str] = []
+        n1: Node
+
+        async def slow() -> str:
+            await nap(FAST.wait + 2)
+            n1.crash()
+            return ""
+
+        n1, _, task = await watched(bed, slow, told)
+        await nap(1)
+        n1.crash()
+        n1.boot("boot 2")
+        await bed.until(lambda: not bed.session("n1").open, within=FAST.wait + 1)
+        await nap(1)
+        assert n1.standing.why == "n2 may still be fencing this node: waits to hear how it ended"
+        await bed.until(lambda: not n1.up, within=5)
+        n1.boot("boot 3")
+        await bed.held(n1)
+        await nap(30)
+        assert (told.count("run"), n1.current().epoch) == (1, 3)
+        task.cancel()
+
+    play(story)
+
+
+def test_a_node_hears_that_its_fence_failed():
+    async def story(bed: Bed) -> None:
+        told: list[str] = []
+        n1, _, task = await watched(bed, broken, told)
+        n1.crash()
+        n1.boot("boot 2")
+        await bed.until(lambda: not bed.session("n1").open, within=FAST.wait + 1)
+        await bed.until(lambda: n1.current() is not None, within=FAST.renew + 1)
+        assert bed.session("n1").fencing == ""
+        task.cancel()
+
+    play(story)
+
+
+def test_a_node_does_not_wait_for_ever_for_who_has_died_over_its_fence():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        n1.crash()
+        assert await n2.member.begin_fence("n1")
+        n2.crash()
+        n1.boot("boot 2")
+        took = await bed.until(lambda: n1.current() is not None, within=FENCE_ENDS + FAST.wait + 1)
+        assert took > FENCE_ENDS
+        assert bed.session("n1").fencing == ""
 
     play(story)
 

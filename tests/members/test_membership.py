@@ -12,7 +12,7 @@ from reconciler.decide.sessions import FORMAT, Level, Session, written
 from reconciler.decide.standing import Terms
 from reconciler.decide.timing import PROFILES
 from reconciler.engine.membership import accepted
-from reconciler.engine.session import POISON
+from reconciler.engine.opening import POISON
 from reconciler.errors import MayHeal
 from tests.members.rig import FAST, WRONG, Bed, play
 

@@ -18,7 +18,7 @@ from reconciler.contracts import Identity, Mark
 from reconciler.decide.sessions import Level
 from reconciler.decide.standing import Standing, Terms
 from reconciler.engine.membership import Membership
-from reconciler.engine.session import Me
+from reconciler.engine.opening import Me
 from reconciler.errors import MayHeal, NeedsPerson, StoreLost
 from reconciler.testing.faulty import Way
 from tests.members.rig import FAST, Guard, Keepsake
