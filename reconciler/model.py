@@ -97,6 +97,8 @@ class Observed:
     exposes      what references may read while it is up: {"exposed_devs": ("/dev/loop0",)}.
     identity     names this very instance (mount id, device number, pid and start time): what
                  stands on it was started on an earlier one when it changes.
+    left         nothing of it is in use here: a mark on what several hosts share says that it was.
+    may_mark     False: this host has no session, and leaves such marks as they are.
     data         the driver's own, carried from `observe` to `operations`; may be empty.
     again_in     seconds after which a new look is worthwhile without any event.
     """
@@ -109,6 +111,8 @@ class Observed:
     holder: str = ""
     exposes: Mapping[str, tuple[str, ...]] = field(default_factory=nothing)
     identity: str = ""
+    left: bool = False
+    may_mark: bool = True
     data: Mapping[str, Any] = field(default_factory=nothing)
     again_in: float | None = None
 

@@ -62,6 +62,7 @@ def observe(spec: Spec, facts: Facts) -> Observed:
             "sub_devs": group.devices,
         },
         identity=group.uuid if state is State.UP else "",
+        left=state is State.WARN and not active,
         data={"node": node, "local_id": report.system_id, "marks": found, "active": active},
     )
 
@@ -160,7 +161,8 @@ def operations(spec: Spec, seen: Observed, goal: Goal) -> tuple[Operation, ...]:
     found: Marks = seen.data["marks"]
     active: tuple[str, ...] = seen.data["active"]
     if goal is Goal.DOWN:
-        return (release, *_unmark(spec["name"], seen.data, found), RELEASED)
+        unmark = _unmark(spec["name"], seen.data, found) if seen.may_mark else ()
+        return (release, *unmark, RELEASED)
     if seen.state is State.DOWN:  # also when that is only foreseen: nothing of ours is left on it
         found, active = found if found.holder else Marks(False), ()
     if found.holder and active:

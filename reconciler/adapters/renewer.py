@@ -37,6 +37,8 @@ class Membership(Protocol):
 
     async def fenced(self, node: str, epoch: int) -> bool: ...
 
+    async def fences_begun(self) -> Mapping[str, int]: ...
+
     async def fence_failed(self, node: str, epoch: int) -> bool: ...
 
 
@@ -100,6 +102,9 @@ class Renewer:
 
     async def fenced(self, node: str, epoch: int) -> bool:
         return await self._there(lambda member: member.fenced(node, epoch))
+
+    async def fences_begun(self) -> Mapping[str, int]:
+        return await self._there(lambda member: member.fences_begun())
 
     async def fence_failed(self, node: str, epoch: int) -> bool:
         return await self._there(lambda member: member.fence_failed(node, epoch))

@@ -133,6 +133,25 @@ class Beats:
         self._follower.own(keys.session(node), marked, done)
         return session.epoch
 
+    def lives(self, node: str) -> bool:
+        """It has a session that is not over, as far as anybody said."""
+        session, _ = self._sessions().get(node, (None, 0))
+        return session is not None and session.open
+
+    def fences_of(self, me: str) -> dict[str, int]:
+        """Nodes that may still wait to hear how my fence of them ended, and the epoch that it was for.
+
+        Raises MayHeal before the store was read.
+        """
+        if not self._follower.ready.is_set():
+            raise MayHeal("the store has not been read yet")
+        marked = {node: session for node, (session, _) in self._sessions().items() if session}
+        return {
+            node: session.epoch - (not session.open)
+            for node, session in marked.items()
+            if session.fencing == me and session.level is not Level.FENCED
+        }
+
     async def fence_failed(self, node: str, epoch: int, me: str) -> bool:
         """Whether the node need not wait to hear of my fence any more: told once its session is closed."""
         session, revision = self._sessions().get(node, (None, 0))

@@ -100,6 +100,10 @@ class Cluster:
         me = self._holder()
         return mine(service, me.session, self.view) if me else None
 
+    def has_session(self) -> bool:
+        """And time left in it."""
+        return self._holder() is not None
+
     def surely_not(self, service: str) -> bool:
         """My session of now has no claim of it, as far as the store was heard; without one nobody knows."""
         return self._holder() is not None and self.follower.ready.is_set() and self.mine(service) is None

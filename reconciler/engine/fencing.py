@@ -28,6 +28,8 @@ class Sessions(Protocol):
 
     async def fenced(self, node: str, epoch: int) -> bool: ...
 
+    async def fences_begun(self) -> Mapping[str, int]: ...
+
     async def fence_failed(self, node: str, epoch: int) -> bool: ...
 
 
@@ -45,16 +47,14 @@ class Fencer:
         self._fences, self._suspicion = fences, suspicion
         self._sessions, self._run, self._tell = sessions, run, tell
         self._not_before: dict[str, float] = {}
-        self._failed: dict[str, int] = {}  # epochs whose nodes may wait to hear of it
+        self._failed: dict[str, int] | None = None  # epochs whose nodes may wait to hear of it
 
     async def run(self) -> None:
         """For ever."""
         while True:
             await asyncio.sleep(LOOK)
             try:
-                for node, epoch in list(self._failed.items()):
-                    if await self._sessions().fence_failed(node, epoch):
-                        del self._failed[node]
+                await self._tell_of_failed()
                 nodes = await self._sessions().suspected(self._suspicion)
             except (MayHeal, NeedsPerson):
                 continue
@@ -62,13 +62,22 @@ class Fencer:
             due = [n for n in nodes if n in self._fences and self._not_before.get(n, 0.0) <= now]
             await asyncio.gather(*(self._fence(node) for node in due))
 
+    async def _tell_of_failed(self) -> None:
+        """What an agent before this one had begun has ended with it, as far as anybody will say."""
+        if self._failed is None:
+            self._failed = dict(await self._sessions().fences_begun())
+        for node, epoch in list(self._failed.items()):
+            if await self._sessions().fence_failed(node, epoch):
+                del self._failed[node]
+
     async def _fence(self, node: str) -> None:
         fence, epoch = self._fences[node], 0
         try:
             epoch = await self._sessions().begin_fence(node)
             if not epoch:
                 return  # it renewed, or another was quicker
-            self._failed.pop(node, None)
+            if self._failed:
+                self._failed.pop(node, None)
             self._tell(f"{node} is silent: {fence.agent} begins to fence it", False)
             why = await self._run(node, fence)
             if not why:
@@ -77,7 +86,7 @@ class Fencer:
                 return
         except (MayHeal, NeedsPerson) as fault:
             why = str(fault)
-        if epoch:
+        if epoch and self._failed is not None:
             self._failed[node] = epoch
         self._not_before[node] = asyncio.get_running_loop().time() + AGAIN
         self._tell(f"{node} could not be fenced: {why}; tried again in {AGAIN:g} s", False)

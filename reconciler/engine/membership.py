@@ -43,6 +43,7 @@ class Membership:
         self._own.told = told
         self._own.heard = self._beats.heard
         self._own.acknowledged = self._acknowledged
+        self._own.opening.lives = self._beats.lives
         self._own.least_epoch = lambda: max(self._mark.epoch, self._beats.highest_epoch())
         self._told = told
 
@@ -115,6 +116,10 @@ class Membership:
     async def begin_fence(self, node: str) -> int:
         """The epoch of the session that is marked now; 0 when none is."""
         return await self._beats.begin_fence(node, self._me.node)
+
+    async def fences_begun(self) -> Mapping[str, int]:
+        """By an agent of this node, and not told yet how they ended: node and epoch."""
+        return self._beats.fences_of(self._me.node)
 
     async def fence_failed(self, node: str, epoch: int) -> bool:
         """Whether nobody waits to hear of it any more."""

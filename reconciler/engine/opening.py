@@ -4,6 +4,7 @@ Remembered between two tries: a beat that moves is that of another me, and a fen
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconciler.contracts import Clock
@@ -24,10 +25,11 @@ class Me:
 
 
 class Opening:
-    """Of one agent. `duplicate`: another node lives under this name."""
+    """Of one agent. `duplicate`: another node lives under this name. `lives`: that node has a session."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self.duplicate = clock, False
+        self.lives: Callable[[str], bool] = lambda node: True
         self._seen_beat = 0
         self._fence_seen = (0, math.inf)  # epoch closed while this node was fenced, since when it is seen
 
@@ -35,7 +37,7 @@ class Opening:
         """ "" when nothing stands against it. `own`: of this boot and this secret."""
         if record.open and not own:
             return self._another(found)
-        if under_fence(record) and not self._fence_ended(record.epoch):
+        if under_fence(record) and self.lives(record.fencing) and not self._fence_ended(record.epoch):
             return f"{record.fencing} may still be fencing this node: waits to hear how it ended"
         return ""
 

@@ -21,7 +21,7 @@ from reconciler.engine.observe import Observer
 from reconciler.engine.queue import Pace
 from reconciler.engine.record import Record, as_before
 from reconciler.engine.together import Together
-from reconciler.model import Act, Goal, Owner, Plan, ServiceGoal, State, settled
+from reconciler.model import Act, Goal, Owner, Plan, Service, ServiceGoal, State, settled
 from reconciler.settings import Settings
 
 REFUSED = 0.2
@@ -65,14 +65,14 @@ class Reconciler:
             progress.recall(record, self._desk)
         asked = self._what_is_asked(key)
         attempts.heard_elsewhere(record, asked.fresh, self._settings.node)
-        here, service, everything = self._here_now(record), record.service, asked
+        here, service, deleted, everything = self._here_now(record), record.service, record.deleted, asked
         basis = self._basis(record)  # before anything is waited for: the claim is, too
-        wanted = decide(service, asked.on(here.node), here, record.deleted)
+        wanted = decide(service, asked.on(here.node), here, deleted)
         turn, near = alone(wanted, asked), None
         if self.together:
             turn, near = await self.together.turn(record, wanted, asked)
         decision, asked = turn.decision, turn.asked
-        made, who, look = await self._situations(record, turn)
+        made, who, look = await self._situations(record, service, deleted, turn)
         if self._basis(record) != basis:
             return 0.0  # taken back, frozen or edited while it looked: nothing is begun on the old word
         now, old = asyncio.get_running_loop().time(), _outcome(record)
@@ -140,7 +140,9 @@ class Reconciler:
         turn, said = alone(decision, asked), ""
         if self.together:
             turn, said = self.together.foresee(record.service, decision, everything)
-        made, _who, _look = await self._situations(trial, turn, follow=False)
+        made, _who, _look = await self._situations(
+            trial, record.service, record.deleted, turn, follow=False
+        )
         alive = any(s.seen.state in (State.UP, State.WARN) for s in made.values() if s.goal is Goal.UP)
         lost = record.attempt.up_as == record.service.generation
         counted = trial.counted(asyncio.get_running_loop().time())
@@ -151,11 +153,14 @@ class Reconciler:
     # --- parts of a pass -------------------------------------------------------------------
 
     async def _situations(
-        self, record: Record, turn: Turn, follow: bool = True
+        self, record: Record, service: Service, deleted: bool, turn: Turn, follow: bool = True
     ) -> tuple[dict[str, Situation], Roster, Look]:
-        """Look at every resource; what is seen, beside what is wanted of it."""
+        """Look at every resource; what is seen, beside what is wanted of it.
+
+        By one document: while it looks, that may be removed, and be back as it was.
+        """
         applied = self._desk.applied(record.key)
-        who = roster(record.service, record.deleted, applied)
+        who = roster(service, deleted, applied)
         order = record.order(who.resources)
         # Before the facts are read: a job that ends meanwhile leaves them possibly too old for it.
         running = frozenset({*self.jobs.of(record.key), *self.jobs.under_way(record.key)})
@@ -168,7 +173,7 @@ class Reconciler:
         activated = frozenset(record.attempt.activated)
         memories = self._desk.memories(record.key)
         look = Look(seen, applied, memories, running, activated, self._stale(record, seen))
-        return parts(record.service, record.deleted, turn, look, who, order), who, look
+        return parts(service, deleted, turn, look, who, order), who, look
 
     def _stale(self, record: Record, seen: Mapping[str, Seen]) -> frozenset[str]:
         together = self.together

@@ -48,7 +48,7 @@ class OwnSession:
     ) -> None:
         self._me, self._store, self._clock = me, store, clock
         self._guard, self._keepsake = guard, keepsake
-        self._terms, self._opening = terms, Opening(clock)
+        self._terms, self.opening = terms, Opening(clock)
         self._cleared = False  # a person has ended the maintenance
         self._left_open = False  # by a boot before this one, in maintenance
         self._kept: Kept | None = None
@@ -276,7 +276,7 @@ class OwnSession:
         if not self._opened and self._strays < MOST_STRAYS and found.token != POISON:
             self._kept, self._strays = None, self._strays + 1
             return 0.0  # of the agent before us, still on its way when we read: begin again
-        self._opening.duplicate = True
+        self.opening.duplicate = True
         why = f"the session was lost: {DUPLICATE}"
         self._tell(Standing(why=why, duplicate=True))
         if record.epoch == kept.session.epoch:
@@ -300,7 +300,7 @@ class OwnSession:
         opened, self._opened, self._guarded = self._opened, False, False
         self._kept, self._granted = None, None
         self._acked, self._given = -math.inf, math.inf
-        self._tell(Standing(why=why, duplicate=self._opening.duplicate))
+        self._tell(Standing(why=why, duplicate=self.opening.duplicate))
         if not opened:
             return self._terms.every
         try:
@@ -334,7 +334,7 @@ class OwnSession:
         self._left_open = bool(record and record.open and not own and math.isinf(record.wait))
         if record and self._left_open:
             return await self._left_in_maintenance(record, found)
-        if record and (why := self._opening.why_not(record, found, own)):
+        if record and (why := self.opening.why_not(record, found, own)):
             return self._not_yet(why)
         return await self._open(found, secret, guard.last)
 
@@ -364,7 +364,7 @@ class OwnSession:
         self.heard()
         if revision is None:
             return False
-        self._opening.opened()
+        self.opening.opened()
         self._kept = Kept(record, revision, found.beat, {token: now})
         await self._mine(self._kept, token, Found(record, "", revision, token, revision))
         return False
@@ -377,7 +377,7 @@ class OwnSession:
         return found
 
     def _not_yet(self, why: str) -> bool:
-        self._tell(Standing(why=why, duplicate=self._opening.duplicate))
+        self._tell(Standing(why=why, duplicate=self.opening.duplicate))
         return False
 
     def _say(self, why: str) -> None:

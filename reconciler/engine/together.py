@@ -24,7 +24,7 @@ from reconciler.engine.jobs import Jobs
 from reconciler.engine.record import Record
 from reconciler.errors import MayHeal, NeedsPerson
 from reconciler.guard.lines import Program
-from reconciler.model import Goal, Owner, Resource, Service, ServiceGoal, State
+from reconciler.model import Goal, Observed, Owner, Resource, Service, ServiceGoal, State
 from reconciler.operations import AddAddress, Operation
 
 AGAIN = 0.5
@@ -197,9 +197,15 @@ class Together:
         return await self._asked(self.cluster.claim, service, wanted, waits)
 
     def apart(self, service: str, seen: dict[str, Seen]) -> dict[str, Seen]:
-        """What is up of another service here is not up of this one, though both name it."""
+        """What is up of another service here is not up of this one, though both name it.
+
+        And without a session what several hosts share is not written: our own mark stays on it,
+        for a host of our name may be alive, and whoever succeeds us may be writing it just now.
+        """
         if self.cluster.mine(service):
             return seen
+        if not self.cluster.has_session():
+            seen = {rid: replace(one, observed=_unwritten(one.observed)) for rid, one in seen.items()}
         return {rid: self._apart(service, one) for rid, one in seen.items()}
 
     def _apart(self, service: str, one: Seen) -> Seen:
@@ -364,6 +370,11 @@ class Together:
 
 async def _nothing_found(service: str, paths: tuple[str, ...]) -> Mapping[str, tuple[str, ...]]:
     return {}
+
+
+def _unwritten(observed: Observed) -> Observed:
+    state = State.DOWN if observed.left else observed.state
+    return replace(observed, state=state, may_mark=False)
 
 
 def _down(s: Part) -> bool:

@@ -30,6 +30,9 @@ class Sessions:
     async def fenced(self, node: str, epoch: int) -> bool:
         return await self._member.fenced(node, epoch)
 
+    async def fences_begun(self) -> Mapping[str, int]:
+        return await self._member.fences_begun()
+
     async def fence_failed(self, node: str, epoch: int) -> bool:
         return await self._member.fence_failed(node, epoch)
 

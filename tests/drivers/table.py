@@ -31,4 +31,5 @@ class Case:
     blocked: str | None = None  # part of it; "" demands that it is not
     provisioned: bool | None = None
     holder: str | None = None
+    left: bool = False
     exposes: Mapping[str, tuple[str, ...]] = field(default_factory=nothing)

@@ -62,6 +62,7 @@ def test_case(kind, case):
         assert bool(case.blocked) == bool(seen.blocked)
     if case.provisioned is not None:
         assert seen.provisioned is case.provisioned
+    assert seen.left is case.left
     if case.holder is not None:
         assert seen.holder == case.holder
     for name, value in case.exposes.items():

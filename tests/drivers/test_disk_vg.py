@@ -1,8 +1,11 @@
 """Cases of disk.vg."""
 
+from dataclasses import replace
+
 from reconciler.asks import (
     Block,
     BlockDevice,
+    Facts,
     Failed,
     LogicalVolume,
     Lvm,
@@ -14,7 +17,8 @@ from reconciler.asks import (
     Signatures,
     VolumeGroup,
 )
-from reconciler.model import State
+from reconciler.model import Goal, State
+from resources import disk_vg
 from tests.drivers.table import Case
 
 KIND = "disk.vg"
@@ -97,6 +101,7 @@ CASES = [
         up=[*ACTIVATE],
         down=[DEACTIVATE, UNTAG, FORGET],
         notes=("tagged for this host, but not activated since it booted",),
+        left=True,
     ),
     Case(
         "volumes taken down one by one, or created meanwhile, leave it up",
@@ -213,6 +218,7 @@ CASES = [
         up=[TAG, *ACTIVATE],
         down=[DEACTIVATE, CLEAR_ID, FORGET],
         notes=("this host's system id",),
+        left=True,
     ),
     Case(
         "active without tag: LVM cannot change a system id now",
@@ -372,3 +378,11 @@ CASES = [
         notes=("I/O error",),
     ),
 ]
+
+
+def test_without_a_session_its_tag_stays():
+    """It may be that of another host of this name, or be written by whoever succeeds this one."""
+    case = next(case for case in CASES if case.name.startswith("volumes taken down"))
+    seen = replace(disk_vg.observe(case.spec, Facts(case.answers.__getitem__)), may_mark=False)
+    stopped = disk_vg.operations(case.spec, seen, Goal.DOWN)
+    assert [str(operation) for operation in stopped] == [DEACTIVATE, FORGET]

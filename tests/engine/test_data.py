@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from reconciler.decide.turn import alone
 from reconciler.errors import NeedsPerson
 from reconciler.model import Observed, State
 from tests.engine.rig import KEY, MADE, UNMADE, Rig, res, service, simulate
@@ -231,5 +232,47 @@ def test_a_word_taken_back_reaches_what_waits_for_its_turn():
         rig.jobs._slots.release()
         await rig.settled()
         assert "destroy fs#0" not in rig.world.done
+
+    simulate(story, **THERE)
+
+
+class Together:
+    """Of a host whose claim takes a while: meanwhile its document is removed, and is back as it was."""
+
+    def __init__(self, record):
+        self.record = record
+
+    async def turn(self, record, wanted, asked):
+        record.deleted = True
+        asyncio.get_running_loop().call_soon(setattr, record, "deleted", False)
+        await asyncio.sleep(0)
+        record.deleted = True
+        asyncio.get_running_loop().call_soon(setattr, record, "deleted", False)
+        return alone(wanted, asked), None
+
+    def apart(self, key, seen):
+        return seen
+
+    def frozen(self):
+        return None
+
+    async def settle(self, record, made, turn):
+        """Nothing is claimed."""
+
+    def again_in(self, key, turn):
+        return 0.0
+
+
+def test_a_document_that_is_gone_and_back_during_a_pass_is_none_of_it():
+    """The pass went on with the document, and with what is to go where there is none (seed 595665)."""
+
+    async def story(rig):
+        await up(rig)
+        ((key, record),) = rig.records.items()
+        rig.reconciler.together = Together(record)
+        rig.queue.add(key)
+        await asyncio.sleep(1)
+        rig.reconciler.together = None
+        assert set(record.goals.values()) == {Goal.UP}
 
     simulate(story, **THERE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -131,9 +132,6 @@ def test_a_restless_service_leaves_room_for_the_others(number):
     """Bounded by count and by size, and what is dropped is of who has most."""
     kept = Decisions(most=8, parts=40)
 
-    def keep(made):
-        return lambda rig: made
-
     givens = []
 
     async def story(rig):
@@ -142,8 +140,6 @@ def test_a_restless_service_leaves_room_for_the_others(number):
         givens.extend(rig.kept)
 
     simulate(story)
-    from dataclasses import replace
-
     quiet = replace(givens[0], service=replace(givens[0].service, name="quiet"))
     kept.keep(quiet)
     for _ in range(number):

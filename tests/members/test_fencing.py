@@ -29,6 +29,9 @@ def fencer(node: Node, does, told: list[str]) -> asyncio.Task[None]:
         async def fenced(self, name: str, epoch: int) -> bool:
             return await node.member.fenced(name, epoch)
 
+        async def fences_begun(self) -> dict[str, int]:
+            return await node.member.fences_begun()
+
         async def fence_failed(self, name: str, epoch: int) -> bool:
             return await node.member.fence_failed(name, epoch)
 
@@ -163,7 +166,7 @@ def test_a_node_hears_that_its_fence_failed():
     play(story)
 
 
-def test_a_node_does_not_wait_for_ever_for_who_has_died_over_its_fence():
+def test_a_node_does_not_wait_for_one_who_has_died_over_its_fence():
     async def story(bed: Bed) -> None:
         n1, n2 = bed.node("n1"), bed.node("n2")
         await bed.held(n1, n2)
@@ -171,9 +174,39 @@ def test_a_node_does_not_wait_for_ever_for_who_has_died_over_its_fence():
         assert await n2.member.begin_fence("n1")
         n2.crash()
         n1.boot("boot 2")
+        await bed.until(lambda: n1.current() is not None, within=2 * FAST.wait)
+        assert not bed.session("n2").open
+
+    play(story)
+
+
+def test_a_node_does_not_wait_for_ever_for_a_fence_that_hangs():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        n1.crash()
+        assert await n2.member.begin_fence("n1")
+        n1.boot("boot 2")
         took = await bed.until(lambda: n1.current() is not None, within=FENCE_ENDS + FAST.wait + 1)
         assert took > FENCE_ENDS
         assert bed.session("n1").fencing == ""
+
+    play(story)
+
+
+def test_the_next_agent_tells_of_what_the_one_before_it_had_begun():
+    async def story(bed: Bed) -> None:
+        n1, n2 = bed.node("n1"), bed.node("n2")
+        await bed.held(n1, n2)
+        n1.crash()
+        assert await n2.member.begin_fence("n1")
+        n1.boot("boot 2")
+        await bed.until(lambda: not bed.session("n1").open, within=FAST.wait + 1)
+        await nap(3)
+        assert n1.current() is None
+        task = fencer(n2, off, [])
+        await bed.until(lambda: n1.current() is not None, within=FAST.renew + 1)
+        task.cancel()
 
     play(story)
 

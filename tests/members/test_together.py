@@ -489,6 +489,27 @@ def test_the_mark_of_a_host_is_stale_when_its_session_is_over_as_surely_as_requi
         host.node.cluster._sure.clear()  # the claim is in doubt
         assert not host.together.stale(record, "n2")
 
+    alone(story)
+
+
+def test_without_a_session_no_mark_is_taken_off_a_disk():
+    """A copy of a host took that one's tag away, by a word to stop (seed 593110)."""
+
+    async def story(bed: Bed, host: Host, record: Record) -> None:
+        there = {
+            "ip#0": Seen(IP, Observed(State.WARN, left=True)),
+            "ip#1": Seen(IP, Observed(State.WARN)),
+            "ip#2": Seen(IP, Observed(State.UP)),
+        }
+        assert host.together.apart(KEY, there) == there  # it comes back, and cleans up
+        host.node.way.silent = True
+        await bed.until(lambda: host.node.current() is None)
+        seen = [one.observed for one in host.together.apart(KEY, there).values()]
+        assert [one.state for one in seen] == [State.DOWN, State.WARN, State.UP]
+        assert not any(one.may_mark for one in seen)
+
+    alone(story)
+
 
 def test_what_another_service_has_up_here_is_not_stopped_as_ours():
     """Both name one address; the one that is down would take it away from the one that holds it."""

@@ -20,7 +20,7 @@ from reconciler.model import Level, Note, Observed, Resource, Service, State, wa
 
 SEEN = (
     *("state", "label", "notes", "note", "provisioned", "blocked", "holder", "exposes", "identity", "data"),
-    *("again_in", "missing", "by_check", "bound", "stale"),
+    *("left", "may_mark", "again_in", "missing", "by_check", "bound", "stale"),
 )
 COUNTED = (
     *("coming_up", "checked", "conflict", "conflict_for", "refused", "refused_for", "forced"),
@@ -83,6 +83,8 @@ def _observed(said: Tree, resource: Resource) -> Observed:
         str(said.get("holder", "")),
         exposes,
         str(said.get("identity", "")),
+        bool(said.get("left", False)),
+        bool(said.get("may_mark", True)),
         unplain(said["data"]) if "data" in said else _typical(resource, said),
         said.get("again_in"),
     )
