@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.decide.turn import alone
 from reconciler.errors import NeedsPerson
-from reconciler.model import Observed, State
+from reconciler.model import Goal, Observed, State
 from tests.engine.rig import KEY, MADE, UNMADE, Rig, res, service, simulate
 
 STACK = (res("disk#0"), res("fs#0", "disk#0"), res("app#0"))
