@@ -1,6 +1,6 @@
 """True time, which is the loop's → the two clocks of one boot of a made-up host, which run wrong."""
 
-import asyncio
+from reconciler.testing.simloop import true_time
 
 
 class SimClock:
@@ -9,14 +9,13 @@ class SimClock:
     step = 0.0
 
     def __init__(self, rate: float) -> None:
-        self._true = asyncio.get_running_loop().time
-        self.rate, self._began = rate, self._true()
+        self.rate, self._began = rate, true_time()
 
     def wall(self) -> float:
-        return 1e9 + self.step + self._true()
+        return 1e9 + self.step + true_time()
 
     def boottime(self) -> float:
-        return 100.0 + self.rate * (self._true() - self._began)
+        return 100.0 + self.rate * (true_time() - self._began)
 
     def until(self, instant: float) -> float:
         """True seconds, at least 0."""

@@ -26,6 +26,7 @@ from reconciler.testing.machines import Outside, SimHost
 from reconciler.testing.oracle import Oracle
 from reconciler.testing.processes import Process
 from reconciler.testing.shelves import Versions, about_to_apply
+from reconciler.testing.simloop import true_time
 from reconciler.testing.things import thing_of
 
 STORE = Identity("cluster", "store", 0)
@@ -136,7 +137,7 @@ class SimCluster:
         """Every machine of that name is switched off, and comes up again; or nobody knows whether."""
         self.oracle.say("fence", f"of {node} {self.fences}")
         first = self.dice.uniform(0.1, 2.0)
-        self.fenced_until = asyncio.get_running_loop().time() + first + 6.0
+        self.fenced_until = true_time() + first + 6.0
         await asyncio.sleep(first)
         if self.fences == "fails":
             return "no answer from its management board"
@@ -167,7 +168,7 @@ class SimCluster:
             if not member.gone and not member.current:
                 why = member.agent.standing.why if member.agent else "no agent"
                 return f"{member.name} has no session: {why or 'it is off'}"
-        if asyncio.get_running_loop().time() < self.fenced_until:
+        if true_time() < self.fenced_until:
             return "a fence is under way"
         if dying := next((m.name for m in self.members if m.host.dying), ""):
             return f"{dying} is about to be reset"
@@ -218,13 +219,12 @@ class SimCluster:
 
     async def converged(self, within: float) -> float:
         """The seconds it took; raises TimeoutError with the reason."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = true_time()
         while why := self.unwell():
-            if loop.time() > began + within:
+            if true_time() > began + within:
                 raise TimeoutError(why)
             await asyncio.sleep(0.1)
-        return loop.time() - began
+        return true_time() - began
 
     async def quiet(self, seconds: float) -> None:
         """A cluster that has converged does nothing."""

@@ -18,6 +18,7 @@ from reconciler.model import Service
 from reconciler.testing.clusters import SimCluster
 from reconciler.testing.faults import KINDS, Fault, Faults
 from reconciler.testing.processes import simulated
+from reconciler.testing.simloop import true_time
 from reconciler.testing.things import disks, pair, stack
 
 HEALED = 90.0
@@ -161,7 +162,7 @@ def _live(schedule: Schedule, befall: Befall, last: int) -> Day:
                 await cluster.quiet(3.0)
             if not cluster.oracle.broken and len(cluster.services) > 1:
                 await cluster.edited(30.0)
-        made.seconds = asyncio.get_running_loop().time()
+        made.seconds = true_time()
 
     try:
         simulated(story(), unhandled)

@@ -181,8 +181,10 @@ class Faults(People):
         member.host.reset("it crashed")
 
     async def suspend(self, member: Member, seconds: float) -> None:
-        """The whole machine; its watchdog counts on."""
-        self._held(member.host.whole, seconds)
+        """The whole machine: its watchdog counts on, and so does the clock that deadlines are of."""
+        machine = member.host.whole
+        machine.suspend()
+        self._until(seconds, machine.resume)
 
     async def clock(self, member: Member, seconds: float) -> None:
         """Somebody sets the wall clock, for good."""

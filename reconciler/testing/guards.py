@@ -36,6 +36,7 @@ from reconciler.guard.words import (
 from reconciler.model import Owner
 from reconciler.testing.machines import SimHost
 from reconciler.testing.processes import Process
+from reconciler.testing.simloop import true_time
 
 BEGINS = 0.05
 WIRE = 0.0005
@@ -104,7 +105,7 @@ class SimGuard:
         due = min(self._core.wake(now), now + LONGEST_SLEEP)
         if self._timer:
             self._timer.cancel()
-        self._timer = self.process.call(self.host.clock.until(due) + 1e-6, self._take, Tick())
+        self._timer = self.process.wake(self.host.clock.until(due) + 1e-6, self._take, Tick())
 
     def _handle(self, event: Event) -> None:
         assert self._core
@@ -132,7 +133,7 @@ class SimGuard:
                     return Unwritten(request, record, "No space left on device")
                 self.host.run.ledger.append(record)
                 if "trip" in record and self._core and self._core.mind.session:
-                    soon = asyncio.get_running_loop().time() + 2 * WIRE
+                    soon = true_time() + 2 * WIRE
                     self.host.over = self._core.mind.session.epoch, soon
             case Keep(deadline):
                 self.host.run.deadline = deadline

@@ -26,6 +26,7 @@ from reconciler.testing.network import Wire
 from reconciler.testing.oracle import Oracle
 from reconciler.testing.parts import Parts
 from reconciler.testing.processes import Process, later
+from reconciler.testing.simloop import true_time
 from reconciler.testing.things import DOWN, Do
 
 NEVER_UP = {made: replace(DOWN, provisioned=made) for made in (None, True, False)}
@@ -245,7 +246,7 @@ class SimHost:
         else:
             self.things[thing] = seen
         if seen.state is State.DOWN:
-            self._fell[thing] = asyncio.get_running_loop().time()
+            self._fell[thing] = true_time()
         self._settle(thing)
         self.changed(thing)
 
@@ -286,11 +287,7 @@ class SimHost:
         self.oracle.say(self.name, f"begins {operation}")
         self._judge(operation)
         if verb == "start":
-            if (
-                self.over
-                and self.over[0] >= self.epoch
-                and self.over[1] < asyncio.get_running_loop().time()
-            ):
+            if self.over and self.over[0] >= self.epoch and self.over[1] < true_time():
                 self.oracle.wrong(
                     self.name, "over", f"{operation} under epoch {self.epoch}, which its guard ended"
                 )
@@ -317,10 +314,13 @@ class SimHost:
 
     def _judge(self, operation: Work) -> None:
         thing, ups = operation.thing, self.ups()
-        if operation.verb == "stop" and (over := self.oracle.standing(thing, ups)):
+        over = (
+            [t for t in self.oracle.standing(thing, ups) if self.has(t)] if operation.verb == "stop" else []
+        )
+        if over:
             self.oracle.wrong(self.name, "order", f"{operation} under {over}")
         if operation.verb == "start" and (under := self.oracle.missing(thing, ups)):
-            lately = asyncio.get_running_loop().time() - LATELY
+            lately = true_time() - LATELY
             if early := [t for t in under if self._fell.get(t, -LATELY) < lately]:
                 self.oracle.wrong(self.name, "order", f"{operation} before {early}")
         if operation.verb == "destroy" and not self.oracle.word(thing):
@@ -374,7 +374,7 @@ class SimHost:
             self.put(thing, replace(self.look(thing), state=State.DOWN))
             return ""
         left = self.kernel.undo(line)
-        self._fell[thing] = asyncio.get_running_loop().time()
+        self._fell[thing] = true_time()
         self._settle(thing)
         self.changed(thing)
         return left

@@ -14,7 +14,6 @@ durable     a node's freeze of which a person was told outlives its agent
 shared      no disk is written by two hosts
 """
 
-import asyncio
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from reconciler.decide.order import Order, order
 from reconciler.decide.sessions import Session, read
 from reconciler.engine import travel
 from reconciler.model import Resource, Service, Step
+from reconciler.testing.simloop import true_time
 from reconciler.testing.things import thing_of
 
 LAST = 60
@@ -88,12 +88,12 @@ class Oracle:
         self.edited = ""  # the only service of which anything is to be done now
 
     def say(self, where: str, what: str) -> None:
-        self.history.append(Said(asyncio.get_running_loop().time(), where, what))
+        self.history.append(Said(true_time(), where, what))
 
     def asked_for(self, service: str, verb: str) -> None:
         """A person's word: from now on its data may go."""
         if verb in ("unprovision", "purge"):
-            self._words[service] = asyncio.get_running_loop().time()
+            self._words[service] = true_time()
             self._ever.add(service)
         if verb == "purge":
             self._meant.add(service)
@@ -115,7 +115,7 @@ class Oracle:
         return what in self._begun or any(key.rpartition("/")[2] in what for key in self._may_go())
 
     def _may_go(self) -> set[str]:
-        now = asyncio.get_running_loop().time()
+        now = true_time()
         return {*self._words, *(key for key, until in self._destroyed_with.items() if until >= now)}
 
     @contextmanager
@@ -239,7 +239,7 @@ class Oracle:
         """`on_delete: purge` is a word, too. With another document no word from before counts any more."""
         shared = travel.read(value)
         if shared is None or not shared.deleted:
-            now = asyncio.get_running_loop().time()
+            now = true_time()
             if service in self._gone and self._words.get(service, now) < now - UNDER_WAY:
                 del self._words[service]
             self._gone.discard(service)

@@ -3,6 +3,9 @@
 A task belongs to the process that it was begun in, and so does all that it begins. A process that is
 killed executes nothing more: no `finally`, no `except`; that is what kill -9 does. One that is held up
 finds, when it goes on, all that came meanwhile, in the order in which it came.
+
+The loop's time is each process's own, as CLOCK_MONOTONIC: it stands still while its machine is suspended,
+and what was to be in five seconds is in five seconds of that.
 """
 
 import asyncio
@@ -14,7 +17,7 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
 from reconciler.errors import MayHeal, NeedsPerson
-from reconciler.testing.simloop import SimLoop
+from reconciler.testing.simloop import SimLoop, true_time
 
 T = TypeVar("T")
 _PROCESS: "ContextVar[Process | None]" = ContextVar("process", default=None)
@@ -33,12 +36,21 @@ class _Call(asyncio.Handle):
 
 
 class _Timer(asyncio.TimerHandle):
-    __slots__ = ("process",)
+    """Due later by what its machine was suspended since it was set; not if it was set from without."""
+
+    __slots__ = ("loop", "process", "slept")
+    loop: "ProcessLoop"
     process: "Process"
+    slept: float | None
 
     def _run(self) -> None:
-        if self.process.takes(self):
+        if not self.process.takes(self):
+            return
+        if self.slept is None or self.slept == self.process.slept:
             super()._run()
+            return
+        late, self.slept = self.process.slept - self.slept, self.process.slept
+        self.loop.set_again(self, late)
 
 
 class Process:
@@ -49,7 +61,9 @@ class Process:
         self._context = copy_context()
         self._context.run(_PROCESS.set, self)
         self._killed = False
-        self._stops = 0
+        self._stops = self._sleeps = 0
+        self._asleep = 0.0  # since when, in true time
+        self.slept: float = within.slept if within else 0.0
         self._calls, self._then = 0, self.kill
         self._plain = True  # goes on, and nothing is to happen in the middle of it
         self._held: list[asyncio.Handle] = []
@@ -72,7 +86,14 @@ class Process:
         return loop.create_task(life, name=name or self.name, context=self._context)
 
     def call(self, seconds: float, act: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
-        """In it, after so many seconds of true time."""
+        """In it, after so many seconds of true time: something comes from without."""
+        timer = asyncio.get_running_loop().call_later(seconds, act, *args, context=self._context)
+        assert isinstance(timer, _Timer)
+        timer.slept = None
+        return timer
+
+    def wake(self, seconds: float, act: Callable[..., Any], *args: Any) -> asyncio.TimerHandle:
+        """After so many seconds of its own."""
         return asyncio.get_running_loop().call_later(seconds, act, *args, context=self._context)
 
     def kill(self) -> None:
@@ -94,6 +115,24 @@ class Process:
         self._stops = max(self._stops - 1, 0)
         self._judge()
         self._catch_up()
+
+    def suspend(self) -> None:
+        """A machine: its clocks that stand still then do so. As often as it is, it has to resume."""
+        self._sleeps += 1
+        if self._sleeps == 1:
+            self._asleep = true_time()
+            self.hold_up()
+
+    def resume(self) -> None:
+        self._sleeps -= 1
+        if not self._sleeps:
+            self._sleep(true_time() - self._asleep)
+            self.go_on()
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        for part in self._parts:
+            part._sleep(seconds)
 
     def _judge(self) -> None:
         self._plain = not self._calls and self.alive and not self.held_up
@@ -152,6 +191,15 @@ class ProcessLoop(SimLoop):
         self._processes: dict[Process, None] = {}
         self._over = False
 
+    def time(self) -> float:
+        process = _PROCESS.get()
+        return self._now if process is None else self._now - process.slept
+
+    def set_again(self, timer: asyncio.TimerHandle, later: float) -> None:
+        """Due so much later than it was."""
+        timer._when += later  # type: ignore[attr-defined]  # the base's own
+        self._set(timer)
+
     def end(self) -> None:
         """Nothing goes on any more; what never ended is thrown away."""
         self._over = True
@@ -183,15 +231,24 @@ class ProcessLoop(SimLoop):
             self._ready.append(call)
         return call
 
+    def call_later(  # type: ignore[override]  # likewise
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self._timer(self._now + delay, callback, args, context)
+
     def call_at(  # type: ignore[override]  # likewise
         self, when: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
+        process = _of(context)
+        return self._timer(when if process is None else when + process.slept, callback, args, context)
+
+    def _timer(self, when: float, callback: Any, args: Any, context: Context | None) -> asyncio.TimerHandle:
         process = _of(context)
         if process is None or self._over:
             timer = asyncio.TimerHandle(when, callback, args, self, context)
         else:
             timer = _Timer(when, callback, args, self, context)
-            timer.process = process
+            timer.loop, timer.process, timer.slept = self, process, process.slept
         return timer if self._over else self._set(timer)
 
     def create_task(

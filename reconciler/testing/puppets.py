@@ -78,10 +78,8 @@ class _Line(GuardClient):
         return said
 
 
-OWN = (
-    "_kept", "_granted", "_acked", "_given", "_opened", "_guarded", "_duplicate", "_strays", "_seen_beat",
-    "standing",
-)  # fmt: skip
+OWN = (*("_kept", "_granted", "_acked", "_given", "_opened", "_guarded", "_strays", "standing"),)
+OPENING = ("duplicate", "_seen_beat", "_fence_seen")
 TOKENS = "how many were given out"
 
 
@@ -143,6 +141,8 @@ class Puppet:
         if own:
             for name in OWN:
                 setattr(self.own, name, anew(parts[name]))
+            for name in OPENING:
+                setattr(self.own.opening, name, parts[name])
             self._guard._session, self._line.deadline, self._keepsake.number = parts["guard"]
             self._tokens = parts[TOKENS]
         self.beats._stills, self.beats._answers = parts["stills"], parts["answers"]
@@ -158,6 +158,7 @@ class Puppet:
 
     def _parts(self) -> Mapping[str, Any]:
         own = {name: anew(getattr(self.own, name)) for name in OWN}
+        own |= {name: getattr(self.own.opening, name) for name in OPENING}
         guard = self._guard._session, self._line.deadline, self._keepsake.number
         return {
             **own,

@@ -26,6 +26,10 @@ class SimLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
+    def true(self) -> float:
+        """The time that all share, whoever asks."""
+        return self._now
+
     def call_later(  # type: ignore[override]  # as the base has it, but for its generics
         self, delay: float, callback: Any, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
@@ -59,6 +63,12 @@ class SimLoop(asyncio.SelectorEventLoop):
     def close(self) -> None:
         self._timers.clear()
         super().close()
+
+
+def true_time() -> float:
+    """Seconds, in whatever loop this is."""
+    loop = asyncio.get_running_loop()
+    return loop.true() if isinstance(loop, SimLoop) else loop.time()
 
 
 def simulated(story: Coroutine[Any, Any, T]) -> T:

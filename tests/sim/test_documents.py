@@ -116,7 +116,7 @@ async def agent_anew_without_a_session(holder, name):
     holder.agent.die("killed")
     for way in holder.ways:
         way.late = 1.0
-    await until(lambda: not any(thing.startswith(name) for thing in holder.host.ups()), 3)
+    await until(lambda: not any(map(holder.host.has, (f"{name}app#0", f"{name}fs#0"))), 3)
     await asyncio.sleep(0.3)
     for way in holder.ways:
         way.late = None

@@ -3,6 +3,7 @@
 import asyncio
 
 from reconciler.testing.processes import Process, simulated
+from reconciler.testing.simloop import true_time
 
 
 def play(story):
@@ -153,5 +154,37 @@ def test_one_can_be_ended_in_the_middle_of_anything():
         process.after(5, process.kill)
         await asyncio.sleep(20)
         assert 1 < len(said) < 6
+
+    play(story)
+
+
+def test_the_clock_of_a_machine_that_is_suspended_stands_still():
+    """What it waits for comes later by as long; what comes from without is there when it resumes."""
+
+    async def story():
+        machine, said = Process("machine"), list[tuple[str, float]]()
+        program = Process("program", machine)
+
+        async def life():
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(3)
+            said.append(("slept", loop.time()))
+            async with asyncio.timeout_at(loop.time() + 1):
+                await asyncio.sleep(0.5)
+            said.append(("in time", loop.time()))
+
+        program.begin(life())
+        program.call(2, lambda: said.append(("from without", true_time())))
+        await asyncio.sleep(1)
+        machine.suspend()
+        machine.suspend()
+        await asyncio.sleep(5)
+        machine.resume()
+        await asyncio.sleep(5)
+        assert said == []
+        machine.resume()
+        await asyncio.sleep(10)
+        assert said == [("from without", 11.0), ("slept", 3.0), ("in time", 3.5)]
+        assert (Process("later", machine).slept, asyncio.get_running_loop().time()) == (10.0, 21.0)
 
     play(story)
