@@ -184,7 +184,7 @@ async def membership(
         await gate.start()
         guard.back = gate.start
         wishes = SharedWishes(main, cluster.follower, lambda service: seams.changed(service))
-        statuses = Statuses(main, settings.node, lambda: keeper.standing, {})
+        statuses = Statuses(main, settings.node, lambda: keeper.standing)
         tending = Tending(main)
         yield Member(timing, level, guard, keeper, cluster, gate, wishes, statuses, tending, accepted)
 

@@ -177,7 +177,7 @@ class SimAgent:
         self.gate = Gate(guard, self.cluster, self._undo)
         await self.gate.start()
         guard.back = self.gate.start
-        self.statuses = Statuses(self.shared, host.node, lambda: self.standing, {})
+        self.statuses = Statuses(self.shared, host.node, lambda: self.standing)
         await self._engine()
         self.library = SimLibrary(self, self._versions)
         self.travel = travel(self, self.library)

@@ -368,7 +368,7 @@ def test_statuses_are_written_on_change_and_once_a_second_for_each():
     async def story(bed: Bed) -> None:
         n1, _ = await two(bed)
         way = Way(bed.truth, FAST.request)
-        statuses = Statuses(way, "n1", lambda: n1.standing, {})
+        statuses = Statuses(way, "n1", lambda: n1.standing)
         task = asyncio.create_task(statuses.run())
         for number in range(50):
             for service in range(20):
@@ -400,7 +400,7 @@ def test_large_statuses_are_written_in_commits_that_the_store_takes():
         n1, _ = await two(bed)
         sizes: list[int] = []
         bed.truth.landed.append(lambda puts, deletes: sizes.append(sum(map(len, puts.values()))))
-        statuses = Statuses(n1.desk, "n1", lambda: n1.standing, {})
+        statuses = Statuses(n1.desk, "n1", lambda: n1.standing)
         task = asyncio.create_task(statuses.run())
         for service in range(100):
             statuses.put(f"root/{service}", "é" * 20_000)
@@ -412,13 +412,40 @@ def test_large_statuses_are_written_in_commits_that_the_store_takes():
     play(story)
 
 
+def test_what_was_told_and_comes_late_is_too_late():
+    """A node that was drained, and is not any more, stood there as drained (seed 607817)."""
+
+    async def story(bed: Bed) -> None:
+        n1, _ = await two(bed)
+        way = Way(bed.truth, FAST.request)
+        statuses = Statuses(way, "n1", lambda: n1.standing)
+        task = asyncio.create_task(statuses.run())
+        for text in ("up", "down", "up", "down", "up"):
+            way.late = 6.0 if text == "down" else None
+            statuses.put("root/web", text)
+            statuses.put("root/db", "" if text == "down" else text)
+            statuses.put_host(text)
+            await nap(2.5)
+        await nap(10)
+        entries = bed.truth.entries("statuses/n1/") | bed.truth.entries(keys.host("n1"))
+        assert {name: entry.value for name, entry in entries.items()} == dict.fromkeys(
+            ("statuses/n1/root/web", "statuses/n1/root/db", "hosts/n1"), "up"
+        )
+        sent = way.sent
+        await nap(5)
+        assert way.sent == sent
+        task.cancel()
+
+    play(story)
+
+
 def test_a_node_that_was_taken_out_tells_nothing_more_of_itself():
     """What `leave` removed did come back with the next figure of its load, until a restart."""
 
     async def story(bed: Bed) -> None:
         n1, _ = await two(bed)
         way, key = Way(bed.truth, FAST.request), keys.host("n1")
-        statuses = Statuses(way, "n1", lambda: n1.standing, {})
+        statuses = Statuses(way, "n1", lambda: n1.standing)
         task = asyncio.create_task(statuses.run())
 
         async def told(load: str) -> str:
