@@ -209,7 +209,11 @@ class People:
             waits = [agent.travel._waits.get(key, "").startswith("waits for stop") for agent in agents]
             if any(waits) and not there and not stopped:  # what was orphaned is stopped by word alone
                 stopped = True
-                await self._insist(self._cluster.members[0], key, {"verb": "stop"})
+                known = [
+                    m for m in self._cluster.members if m.agent and key in m.agent.records and not m.gone
+                ]
+                for member in known[:1]:
+                    await self._insist(member, key, {"verb": "stop"})
             await asyncio.sleep(1)
 
 
