@@ -16,7 +16,7 @@ from reconciler.adapters.store_memory import MemoryStore
 from reconciler.contracts import Identity
 from reconciler.decide import keys
 from reconciler.decide.claims import slots
-from reconciler.decide.timing import Timing
+from reconciler.decide.timing import PROFILES, Timing
 from reconciler.guard.words import Peer
 from reconciler.model import Service, State
 from reconciler.testing.agents import Guards, SimAgent
@@ -28,8 +28,10 @@ from reconciler.testing.processes import Process
 from reconciler.testing.shelves import Versions, about_to_apply
 from reconciler.testing.simloop import true_time
 from reconciler.testing.things import thing_of
+from reconciler.testing.voters import VotedStore, Voters
 
 STORE = Identity("cluster", "store", 0)
+ELECTION = PROFILES["fast"].leaderless
 DISKS = ("sdb", "sdc")
 """That all hosts see, blank."""
 
@@ -55,7 +57,8 @@ class Member:
 
     def __init__(self, cluster: "SimCluster", name: str, node: str, timing: Timing, rate: float) -> None:
         self._cluster, self.name, self.node = cluster, name, node
-        self.ways = (Way(cluster.truth, timing.request, STORE), Way(cluster.truth, timing.request, STORE))
+        voted = [VotedStore(cluster.voters, timing.request) for _ in range(2)]
+        self.ways = (Way(voted[0], timing.request, STORE), Way(voted[1], timing.request, STORE))
         self.agent: SimAgent | None = None
         self.gone = False
         self.host = SimHost(
@@ -104,6 +107,7 @@ class SimCluster:
         self.services = tuple(self.versions.add(service) for service in services)
         self.oracle = Oracle(self.services)
         self.truth = Truth(self._landed)
+        self.voters = Voters(self.truth, dice, ELECTION)
         san = San(self.oracle.wrong)
         san.asked = self.oracle.words
         for name in DISKS:

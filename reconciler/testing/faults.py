@@ -14,6 +14,7 @@ from reconciler.testing.faulty import Way
 from reconciler.testing.people import Luck, People
 from reconciler.testing.processes import Process, later
 from reconciler.testing.things import DOWN, thing_of
+from reconciler.testing.voters import VOTERS
 
 LONGEST = 16.0
 """Seconds that a fault lasts at most."""
@@ -123,6 +124,25 @@ class Faults(People):
         """The store answers nobody; what was sent may have arrived."""
         ways = tuple(way for m in self._cluster.members for way in m.ways)
         self._set(ways, seconds, **self._dice.choice(ALIKE))
+
+    # --- those that are the store ----------------------------------------------------------
+
+    async def voter_falls(self, member: Member, seconds: float) -> None:
+        voters, voter = self._cluster.voters, self._dice.choice(VOTERS)
+        voters.fall(voter)
+        self._until(seconds, lambda: voters.rise(voter))
+
+    async def voter_cut(self, member: Member, seconds: float) -> None:
+        """From the others: both ways, or only what it says, or only what it hears."""
+        voters, voter = self._cluster.voters, self._dice.choice(VOTERS)
+        out = [(voter, other) for other in VOTERS if other != voter]
+        back = [(other, voter) for other in VOTERS if other != voter]
+        pairs = self._dice.choice((out + back, out, back, out[:1], back[:1]))
+        voters.cut(pairs)
+        self._until(seconds, lambda: voters.mend(pairs))
+
+    async def election(self, member: Member, seconds: float) -> None:
+        self._cluster.voters.depose()
 
     # --- processes -------------------------------------------------------------------------
 
@@ -298,4 +318,7 @@ KINDS: Mapping[str, Kind] = {
     "removed": Faults.removed,
     "directory lost": Faults.directory,
     "purged": Faults.purged,
+    "voter falls": Faults.voter_falls,
+    "voter cut off": Faults.voter_cut,
+    "election": Faults.election,
 }
