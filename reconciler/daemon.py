@@ -92,6 +92,7 @@ async def running(settings: Settings, keep: bool = True) -> AsyncIterator[Runnin
         journal = SqliteJournal(settings.state / "events.db", settings.events_days, settings.events_mb)
         stack.callback(journal.close)
         account = Account()
+        await asyncio.sleep(0)  # each thread that is begun may hold the loop for a slice of the kernel's
         made = await _wired(stack, settings, store, journal, account, helper)
         if member:
             stack.push_async_callback(_cancelled, join(made, member, seams))
@@ -172,6 +173,7 @@ async def _wired(
     programs = Programs(settings)
     host = LinuxHost(settings, programs, lambda owner: environment(records, settings.node, owner))
     stack.callback(host.close)
+    await asyncio.sleep(0)
     starter, node = programs.runner.starter, NodeSeen(settings.node, boot, settings.labels)
     sources = standard_sources(settings, desk.memory, node, programs, host.run_check, starter)
     hub = Hub(settings, lambda key: _news(queue, jobs, key), sources)

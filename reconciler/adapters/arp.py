@@ -30,7 +30,7 @@ _ANY = IPv6Address("::")
 _ATTACH_FILTER = 26
 AGAIN_AFTER = 1.0
 """Seconds until an announcement is repeated: the first may have been lost."""
-TOGETHER, AT_ONCE = 0.05, 50
+TOGETHER, AT_ONCE = 0.05, 10
 """Seconds by which one may be early, and how many are told before the loop gets its turn."""
 
 IP = IPv4Address | IPv6Address

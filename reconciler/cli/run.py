@@ -43,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
 
     from reconciler.cli import foreground
+    from reconciler.engine import watch
 
     settings = foreground.settings_of(args)
+    watch.load()
     if args.sandbox and args.once:
         args.stop_on_exit = True
     elif args.sandbox:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 
 from watchfiles import awatch
@@ -26,7 +27,7 @@ async def watch(root: Path, scan: Scan, settings: Settings) -> None:
     watchers: list[asyncio.Task[None]] = []
     places: tuple[Place, ...] = ()
     try:
-        await asyncio.to_thread(_load)
+        await asyncio.to_thread(load)
         while True:
             if settings.events and (now := _places(root)) != places:
                 places = now
@@ -47,8 +48,9 @@ async def watch(root: Path, scan: Scan, settings: Settings) -> None:
             watcher.cancel()
 
 
-def _load() -> None:
-    """In a thread: what the watcher loads when it is first used would hold the loop for 20 ms."""
+@cache
+def load() -> None:
+    """What the watcher loads when it is first used would hold a loop for 20 ms: before it, or in a thread."""
     asyncio.run(_at_an_end())
 
 

@@ -11,6 +11,7 @@ import time
 
 from reconciler.cli import foreground, run
 from reconciler.daemon import running
+from reconciler.engine import watch
 from reconciler.running import Running
 
 TICK = 0.001
@@ -78,4 +79,5 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    watch.load()
     asyncio.run(serve())
