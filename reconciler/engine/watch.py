@@ -50,7 +50,7 @@ async def watch(root: Path, scan: Scan, settings: Settings) -> None:
 
 @cache
 def load() -> None:
-    """What the watcher loads when it is first used would hold a loop for 20 ms: before it, or in a thread."""
+    """What the watcher loads at its first use would hold a loop for 20 ms: before it, or in a thread."""
     asyncio.run(_at_an_end())
 
 

@@ -4,6 +4,7 @@ Several hosts have a way each to one MemoryStore. Like every store it answers wi
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 
 from reconciler.contracts import Change, Identity, Snapshot, Store
@@ -96,7 +97,8 @@ class Way:
     def _later(self, seconds: float, commit: Callable[[], Awaitable[int | None]]) -> None:
         async def land() -> None:
             await asyncio.sleep(seconds)
-            await commit()
+            with contextlib.suppress(MayHeal):  # nobody is there any more to hear of it
+                await commit()
 
         task = asyncio.create_task(land())
         self._late.add(task)
