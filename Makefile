@@ -17,7 +17,7 @@ cluster: $(DEV)
 # Agents are started by the hundred: compiled once, as an installed one is, whatever a shell may say to Python.
 test: $(DEV) lint
 	@./tests/tools.sh
-	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 # Made-up clusters of several hosts, each with the whole engine and random faults, on simulated time.
 # `make sim SEED=17` replays one, with the end of its history; LAST=200 shows more of it; MINIMISE=1 leaves out
