@@ -11,13 +11,12 @@ import errno
 import fcntl
 import socket
 import struct
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
-from reconciler.adapters import netlink
+from reconciler.adapters import netlink, threads
 
 _ETH_ARP, _ETH_IPV6 = 0x0806, 0x86DD
 _BROADCAST = b"\xff" * 6
@@ -142,7 +141,7 @@ def _listening(dev: str, ip: IP) -> Iterator[socket.socket]:
         yield wire
     finally:
         # The kernel waits until nobody can be using it any more: 10 ms and more.
-        threading.Thread(target=wire.close, name="close", daemon=True).start()
+        threads.begin(wire.close)
 
 
 def _listen(dev: str, ip: IP) -> socket.socket:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar, cast
 
+from reconciler.adapters import threads
 from reconciler.errors import MayHeal
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class Outside:
             self._idle -= at_hand
         self._calls.put(call)
         if not at_hand:
-            threading.Thread(target=self._work, name="outside", daemon=True).start()
+            threads.begin(self._work)
 
     def _work(self) -> None:
         """In a thread: calls, one after another, until there is none for a while."""

@@ -134,7 +134,9 @@ class Beats:
         return session.epoch
 
     def lives(self, node: str) -> bool:
-        """It has a session that is not over, as far as anybody said."""
+        """Its session is not over, as far as anybody said; before the store was read, nobody has."""
+        if not self._follower.ready.is_set():
+            return True
         session, _ = self._sessions().get(node, (None, 0))
         return session is not None and session.open
 

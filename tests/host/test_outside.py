@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,9 +49,10 @@ async def test_what_a_call_raises_comes_back():
 async def test_a_thread_without_work_ends(monkeypatch):
     monkeypatch.setattr("reconciler.adapters.outside.SPARE", 0.05)
     outside = Outside()
-    ident = await outside.run("thing", threading.get_ident, 5.0)
+    task = Path(f"/proc/self/task/{await outside.run('thing', threading.get_native_id, 5.0)}")
+    assert task.exists()
     async with asyncio.timeout(5):
-        while ident in {thread.ident for thread in threading.enumerate()}:  # noqa: ASYNC110  # nobody tells
+        while task.exists():  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.02)
     assert await outside.run("thing", lambda: 1, 5.0) == 1
 

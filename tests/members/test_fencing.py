@@ -180,6 +180,17 @@ def test_a_node_does_not_wait_for_one_who_has_died_over_its_fence():
     play(story)
 
 
+def test_who_has_not_read_the_store_yet_knows_of_nobody_that_he_is_dead():
+    async def story(bed: Bed) -> None:
+        n1 = bed.node("n1")
+        assert n1.member._beats.lives("n2")
+        await bed.held(n1)
+        await nap(1)
+        assert not n1.member._beats.lives("n2")
+
+    play(story)
+
+
 def test_a_node_does_not_wait_for_ever_for_a_fence_that_hangs():
     async def story(bed: Bed) -> None:
         n1, n2 = bed.node("n1"), bed.node("n2")

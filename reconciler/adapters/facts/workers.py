@@ -14,6 +14,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from reconciler.adapters import threads
 from reconciler.adapters.facts.source import called, reason
 from reconciler.asks import Failed
 
@@ -158,7 +159,7 @@ class Workers:
                     self._idle -= 1
                 elif self._threads < self._most:
                     self._threads += 1
-                    threading.Thread(target=self._work, daemon=True, name="standfast-look").start()
+                    threads.begin(self._work)
                 else:
                     return
             self._jobs.put((batch, loop))
