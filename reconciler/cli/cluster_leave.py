@@ -93,6 +93,8 @@ async def _other(host: Host, args: Any) -> int:
     async with reached(host, known=host.keepsake.mark().identity) as (store, gateway):
         there = await etcd_members.members(gateway)
         found = [one for one in there if args.member in (one.machine, one.id, one.name)]
+        if not found and await _is_gone(store, args.member):
+            return await _forgotten(store, args)
         if not found:
             names = ", ".join(one.machine for one in there)
             raise NeedsPerson(f"{args.member} is no member: there are {names}")
@@ -108,6 +110,27 @@ async def _other(host: Host, args: Any) -> int:
     output.say(f"{found[0].machine} is no member any more")
     for warning in warnings([one for one in there if one is not found[0]]):
         output.complain(warning)
+    return client.OK
+
+
+async def _is_gone(store: EtcdStore, node: str) -> bool:
+    """It told of itself once, and has no session: of a host that is no member, that is all there is."""
+    host, session = keys.host(node), keys.session(node)
+    if host not in (await store.read(host)).entries:
+        return False
+    entry = (await store.read(session)).entries.get(session)
+    record = sessions.read(entry.value) if entry else None
+    if entry and (record is None or record.open):
+        raise NeedsPerson(f"{node} has a session: it leaves by itself, `standfast cluster leave` there")
+    return True
+
+
+async def _forgotten(store: EtcdStore, args: Any) -> int:
+    question = f"No document selects {args.member} any more until its agent is started again. Go on? [yes] "
+    if not (args.yes or output.confirmed(question, "yes")):
+        raise client.Failed(client.FAILED, "nothing was done: nobody said yes (--yes)")
+    await _unnamed(store, args.member)
+    output.say(f"{args.member} is no host of the cluster any more")
     return client.OK
 
 

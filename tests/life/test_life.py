@@ -107,6 +107,13 @@ def test_a_cluster_of_two_nodes_and_a_witness(bed):
     with pytest.raises(KeyError):
         get(b, keys.host("a"))
     assert get(b, keys.host("c")) == hosts.written(Told())
+    put(b, {keys.session("c"): session("c")})
+    assert b.standfast("leave", "--member", "c", "--yes") == 4
+    assert "c has a session" in b.err
+    put(b, {keys.session("c"): session("c", is_open=False)})
+    assert b.standfast("leave", "--member", "c", "--yes") == 0, b.err
+    with pytest.raises(KeyError):
+        get(b, keys.host("c"))
     assert a.standfast("leave", "--local", "--yes") == 0, a.err
     assert (a.left(), named(a)) == ([], None)
 
