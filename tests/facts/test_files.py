@@ -82,7 +82,9 @@ async def test_a_file_made_and_removed_behind_our_back_is_heard(bench, tmp_path)
 
 
 async def test_a_neighbour_wakes_nobody(bench, tmp_path):
-    async with bench(sources()) as b:
+    """Nor does a mount that another test makes meanwhile: of those this one does not hear."""
+    mounts = MountSource(3600.0, False)
+    async with bench({"mounts": mounts, "files": FileSource(3600.0, True, mounts, None)}) as b:
         await b.follow(File(str(tmp_path / "mine")), A)
         (tmp_path / "other").touch()
         assert await b.quiet()
