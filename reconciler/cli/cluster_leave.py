@@ -8,7 +8,7 @@ from reconciler.adapters import etcd_keeper, etcd_members
 from reconciler.adapters.store_etcd import EtcdStore
 from reconciler.cli import client, output
 from reconciler.cli.cluster_init import remove
-from reconciler.cli.cluster_place import Host, reached
+from reconciler.cli.cluster_place import Host, reached, said_yes
 from reconciler.decide import claims, keys, sessions
 from reconciler.decide.voters import Member, voters, warnings
 from reconciler.errors import MayHeal, NeedsPerson
@@ -22,8 +22,7 @@ async def leave(host: Host, args: Any) -> int:
     _no_documents(host, args)
     left: tuple[Member, ...] = ()
     if args.local:
-        if not (args.yes or output.confirmed(_question(host), "yes")):
-            raise client.Failed(client.FAILED, "nothing was done: nobody said yes (--yes)")
+        said_yes(args, _question(host))
     else:
         left = await _asked(host)
     etcd_keeper.stop(host.files, forget=True)
@@ -103,8 +102,7 @@ async def _other(host: Host, args: Any) -> int:
         question = (
             f"Take {found[0].machine} out of the store's members? It comes back by joining only. [yes] "
         )
-        if not (args.yes or output.confirmed(question, "yes")):
-            raise client.Failed(client.FAILED, "nothing was done: nobody said yes (--yes)")
+        said_yes(args, question)
         await _unnamed(store, found[0].machine)
         await etcd_members.remove(gateway, found[0].id)
     output.say(f"{found[0].machine} is no member any more")
@@ -127,8 +125,7 @@ async def _is_gone(store: EtcdStore, node: str) -> bool:
 
 async def _forgotten(store: EtcdStore, args: Any) -> int:
     question = f"No document selects {args.member} any more until its agent is started again. Go on? [yes] "
-    if not (args.yes or output.confirmed(question, "yes")):
-        raise client.Failed(client.FAILED, "nothing was done: nobody said yes (--yes)")
+    said_yes(args, question)
     await _unnamed(store, args.member)
     output.say(f"{args.member} is no host of the cluster any more")
     return client.OK

@@ -208,3 +208,9 @@ def why_not(host: Host, fault: Exception) -> str:
         said = [line for line in lines if '"level":"warn"' not in line][-1:]
         return f"{fault}; {host.files.log} ends with: {said[0][:400]}" if said else str(fault)
     return f"{fault}; look at `journalctl -u {etcd_unit.SERVICE}`"
+
+
+def said_yes(args: Any, question: str) -> None:
+    """By `--yes`, or on the terminal. Raises Failed when nobody does."""
+    if not (args.yes or output.confirmed(question, "yes")):
+        raise client.Failed(client.FAILED, "nothing was done: nobody said yes (--yes)")

@@ -12,7 +12,7 @@ from reconciler.adapters import etcd_keeper, etcd_members
 from reconciler.adapters.etcd_beside import write_endpoints
 from reconciler.adapters.store_etcd import EtcdStore
 from reconciler.cli import client, output
-from reconciler.cli.cluster_place import Host, Steps, reached, served, why_not
+from reconciler.cli.cluster_place import Host, Steps, reached, said_yes, served, why_not
 from reconciler.contracts import Identity, Mark
 from reconciler.decide import keys, sessions
 from reconciler.decide.voters import Member
@@ -30,8 +30,7 @@ async def recover(host: Host, args: Any) -> int:
         raise NeedsPerson(f"{host.settings.node} is this host, and it is not off")
     await _may(host, off)
     copy = host.files.data.with_name(f"etcd.before-{time.strftime('%Y%m%d-%H%M%S')}")
-    if not (args.yes or output.confirmed(_question(host, off, copy), "yes")):
-        raise client.Failed(client.FAILED, "nothing was done: nobody said yes (--yes)")
+    said_yes(args, _question(host, off, copy))
     etcd_keeper.stop(host.files)
     async with Steps() as steps:
         steps.done("etcd stopped", lambda: etcd_keeper.start(host.files, host.detached))
@@ -167,8 +166,7 @@ async def accept_store(host: Host, args: Any) -> int:
     question = (
         f"{why}.\nTake the store {found.store or 'without an id'} for ours, whatever is in it? [yes] "
     )
-    if not (args.yes or output.confirmed(question, "yes")):
-        raise client.Failed(client.FAILED, "nothing was done: nobody said yes (--yes)")
+    said_yes(args, question)
     await host.keepsake.keep(accepted(Mark(None, epoch)))
     output.say(
         f"the store {found.store} is ours from now on, and epochs go on above {epoch}: restart the agent"

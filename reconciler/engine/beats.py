@@ -123,15 +123,8 @@ class Beats:
         still = self._stills.get(node)
         if session is None or still is None or not session.open:
             return 0
-        marked = written(replace(session, fencing=me))
         compare = {keys.session(node): revision, keys.beat(node): still.revision}
-        done = await self._store.commit(compare, {keys.session(node): marked})
-        self.heard()
-        if done is None:
-            self._follower.expect(self._follower.reached + 1, self._back)
-            return 0
-        self._follower.own(keys.session(node), marked, done)
-        return session.epoch
+        return session.epoch if await self._put(node, replace(session, fencing=me), compare) else 0
 
     def lives(self, node: str) -> bool:
         """Its session is not over, as far as anybody said; before the store was read, nobody has."""
@@ -163,14 +156,7 @@ class Beats:
             return False
         if not under_fence(session):
             return True
-        told = written(replace(session, fencing=""))
-        done = await self._store.commit({keys.session(node): revision}, {keys.session(node): told})
-        self.heard()
-        if done is None:
-            self._follower.expect(self._follower.reached + 1, self._back)
-            return False
-        self._follower.own(keys.session(node), told, done)
-        return True
+        return await self._put(node, replace(session, fencing=""), {keys.session(node): revision})
 
     async def close(self, node: str, surely: bool = False, epoch: int = 0) -> bool:
         """Whether it was closed by this. `surely`: a fence or a person says that it is off; then one that
@@ -191,14 +177,21 @@ class Beats:
         if surely:
             closed = replace(closed, level=Level.FENCED)
         compare = {keys.session(node): revision, keys.beat(node): still.revision}
-        done = await self._store.commit(compare, {keys.session(node): written(closed)})
+        if not await self._put(node, closed, compare):
+            return False
+        self.closed(node)
+        return True
+
+    async def _put(self, node: str, record: Session, compare: Mapping[str, int]) -> bool:
+        """Whether the store took it."""
+        text = written(record)
+        done = await self._store.commit(compare, {keys.session(node): text})
         self.heard()
         if done is None:
             # It moved, or another node was quicker; a watch that does not say so is silent.
             self._follower.expect(self._follower.reached + 1, self._back)
             return False
-        self._follower.own(keys.session(node), written(closed), done)
-        self.closed(node)
+        self._follower.own(keys.session(node), text, done)
         return True
 
     async def _confirm(self, node: str, session: Session, revision: int) -> bool:

@@ -47,7 +47,8 @@ class Fencer:
         self._fences, self._suspicion = fences, suspicion
         self._sessions, self._run, self._tell = sessions, run, tell
         self._not_before: dict[str, float] = {}
-        self._failed: dict[str, int] | None = None  # epochs whose nodes may wait to hear of it
+        self._failed: dict[str, int] = {}  # epochs whose nodes may wait to hear of it
+        self._knows_begun = False
 
     async def run(self) -> None:
         """For ever."""
@@ -64,8 +65,9 @@ class Fencer:
 
     async def _tell_of_failed(self) -> None:
         """What an agent before this one had begun has ended with it, as far as anybody will say."""
-        if self._failed is None:
-            self._failed = dict(await self._sessions().fences_begun())
+        if not self._knows_begun:
+            self._failed.update(await self._sessions().fences_begun())
+            self._knows_begun = True
         for node, epoch in list(self._failed.items()):
             if await self._sessions().fence_failed(node, epoch):
                 del self._failed[node]
@@ -76,8 +78,7 @@ class Fencer:
             epoch = await self._sessions().begin_fence(node)
             if not epoch:
                 return  # it renewed, or another was quicker
-            if self._failed:
-                self._failed.pop(node, None)
+            self._failed.pop(node, None)
             self._tell(f"{node} is silent: {fence.agent} begins to fence it", False)
             why = await self._run(node, fence)
             if not why:
@@ -86,7 +87,7 @@ class Fencer:
                 return
         except (MayHeal, NeedsPerson) as fault:
             why = str(fault)
-        if epoch and self._failed is not None:
+        if epoch:
             self._failed[node] = epoch
         self._not_before[node] = asyncio.get_running_loop().time() + AGAIN
         self._tell(f"{node} could not be fenced: {why}; tried again in {AGAIN:g} s", False)

@@ -15,15 +15,7 @@ from dataclasses import replace
 
 from reconciler.contracts import Clock, Guard, Keepsake, Store
 from reconciler.decide import keys
-from reconciler.decide.sessions import (
-    Level,
-    Renewal,
-    Session,
-    continues,
-    deadline,
-    renewal,
-    written,
-)
+from reconciler.decide.sessions import Level, Renewal, Session, continues, deadline, renewal, written
 from reconciler.decide.standing import Standing, Terms
 from reconciler.engine.opening import DUPLICATE, POISON, Me, Opening
 from reconciler.engine.own_keys import Found, Kept, entry, found_keys, rewritten

@@ -312,12 +312,13 @@ class SimHost:
             self._settle(thing)
             self.changed(thing)
 
+    def _over(self, thing: str) -> list[str]:
+        """What this host has that stands on it."""
+        return [other for other in self.oracle.standing(thing, self.ups()) if self.has(other)]
+
     def _judge(self, operation: Work) -> None:
         thing, ups = operation.thing, self.ups()
-        over = (
-            [t for t in self.oracle.standing(thing, ups) if self.has(t)] if operation.verb == "stop" else []
-        )
-        if over:
+        if operation.verb == "stop" and (over := self._over(thing)):
             self.oracle.wrong(self.name, "order", f"{operation} under {over}")
         if operation.verb == "start" and (under := self.oracle.missing(thing, ups)):
             lately = true_time() - LATELY
@@ -361,7 +362,7 @@ class SimHost:
         if not late and flying:
             self.oracle.wrong(self.name, "first", f"the guard stops {thing}, in flight is {flying}")
         if not late and self.has(thing):
-            over = [t for t in self.oracle.standing(thing, self.ups()) if self.has(t)]
+            over = self._over(thing)
             over = [t for t in over if not self.parts.came_along(t)]
             if over:
                 self.oracle.wrong(self.name, "order", f"the guard stops {thing} under {over}")

@@ -78,7 +78,7 @@ class _Line(GuardClient):
         return said
 
 
-OWN = (*("_kept", "_granted", "_acked", "_given", "_opened", "_guarded", "_strays", "standing"),)
+OWN = ("_kept", "_granted", "_acked", "_given", "_opened", "_guarded", "_strays", "standing")
 OPENING = ("duplicate", "_seen_beat", "_fence_seen")
 TOKENS = "how many were given out"
 

@@ -51,6 +51,15 @@ async def watched(bed: Bed, does, told: list[str]) -> tuple[Node, Node, "asyncio
     return n1, n2, fencer(n2, does, told)
 
 
+async def marked(bed: Bed) -> tuple[Node, Node]:
+    """The first one has crashed, and the second has begun to fence it."""
+    n1, n2 = bed.node("n1"), bed.node("n2")
+    await bed.held(n1, n2)
+    n1.crash()
+    assert await n2.member.begin_fence("n1")
+    return n1, n2
+
+
 async def off() -> str:
     await nap(0.5)
     return ""
@@ -168,10 +177,7 @@ def test_a_node_hears_that_its_fence_failed():
 
 def test_a_node_does_not_wait_for_one_who_has_died_over_its_fence():
     async def story(bed: Bed) -> None:
-        n1, n2 = bed.node("n1"), bed.node("n2")
-        await bed.held(n1, n2)
-        n1.crash()
-        assert await n2.member.begin_fence("n1")
+        n1, n2 = await marked(bed)
         n2.crash()
         n1.boot("boot 2")
         await bed.until(lambda: n1.current() is not None, within=2 * FAST.wait)
@@ -193,10 +199,7 @@ def test_who_has_not_read_the_store_yet_knows_of_nobody_that_he_is_dead():
 
 def test_a_node_does_not_wait_for_ever_for_a_fence_that_hangs():
     async def story(bed: Bed) -> None:
-        n1, n2 = bed.node("n1"), bed.node("n2")
-        await bed.held(n1, n2)
-        n1.crash()
-        assert await n2.member.begin_fence("n1")
+        n1, _ = await marked(bed)
         n1.boot("boot 2")
         took = await bed.until(lambda: n1.current() is not None, within=FENCE_ENDS + FAST.wait + 1)
         assert took > FENCE_ENDS
@@ -207,10 +210,7 @@ def test_a_node_does_not_wait_for_ever_for_a_fence_that_hangs():
 
 def test_the_next_agent_tells_of_what_the_one_before_it_had_begun():
     async def story(bed: Bed) -> None:
-        n1, n2 = bed.node("n1"), bed.node("n2")
-        await bed.held(n1, n2)
-        n1.crash()
-        assert await n2.member.begin_fence("n1")
+        n1, n2 = await marked(bed)
         n1.boot("boot 2")
         await bed.until(lambda: not bed.session("n1").open, within=FAST.wait + 1)
         await nap(3)
